@@ -1,4 +1,4 @@
-//! Policies around any async operation: retry, timeout, circuit breaker, bulkhead, rate limit,
+//! Policies around any async operation: retry, hedge, timeout, circuit breaker, bulkhead, rate limit,
 //! fallback, in the order in which they are added.
 //!
 //! ```
@@ -40,7 +40,8 @@
 //! The first part that is added is the outermost. The usual order is
 //! fallback → retry → circuit breaker → rate limit → timeout → bulkhead: each attempt asks the
 //! breaker and has its own timeout. A timeout outside of the retry bounds all attempts and the waits
-//! between them. A call that a timeout drops is a failure for what is outside of that timeout; a
+//! between them. A hedge is further in than the retry, and further out than what each of its attempts is to have. A call
+//! that a timeout drops is a failure for what is outside of that timeout; a
 //! breaker inside of it does not count the call.
 //!
 //! A composition that cannot work is refused by [`PolicyBuilder::build`]: an inner timeout longer than
@@ -48,7 +49,7 @@
 //!
 //! # What it costs
 //!
-//! A call is one future, whatever the parts: no part allocates, and there is no timer, and no look at
+//! A call is one future, whatever the parts: no part but a [`Hedge`] allocates, and there is no timer, and no look at
 //! the clock, for an operation that is done when it is first polled. So **time counts from when
 //! something first waits**: an operation that holds its thread takes no time before it first awaits.
 //! Nothing is told of a call that goes well, except to those who [listen](CircuitBreaker::listen) to a
@@ -62,7 +63,10 @@
 
 mod error;
 mod budget;
+mod worth;
 mod retry;
+mod hedge;
+mod hedged;
 mod breaker;
 mod places;
 mod bulkhead;
@@ -89,6 +93,7 @@ pub use budget::RetryBudget;
 pub use bulkhead::Bulkhead;
 pub use error::{NotPermitted, PolicyError, Refused};
 pub use event::{PolicyAction, PolicyEvent};
+pub use hedge::Hedge;
 pub use keyed::KeyedPolicy;
 pub use rate_limit::RateLimit;
 pub use retry::Retry;
@@ -105,6 +110,8 @@ struct Parts<T, E> {
     name: Box<str>,
     /// The outermost first.
     layers: Box<[Layer<T, E>]>,
+    /// Which of them is a hedge, if one is.
+    hedge: Option<usize>,
     listeners: Box<[Listener<E>]>,
 }
 
@@ -210,6 +217,16 @@ impl<T, E> Policy<T, E> {
 }
 
 impl<T, E> Parts<T, E> {
+    /// The hedge in it, and where it is.
+    #[inline]
+    fn hedge(&self) -> Option<(usize, &Hedge<E>)> {
+        let place = self.hedge?;
+        match &self.layers[place] {
+            Layer::Hedge(hedge) => Some((place, hedge)),
+            _ => None,
+        }
+    }
+
     fn tell(&self, event: &PolicyEvent<'_, E>) {
         #[cfg(feature = "tracing")]
         event.trace();
@@ -223,6 +240,12 @@ impl<T, E> PolicyBuilder<T, E> {
     /// Tries again what fails further in.
     pub fn retry(self, retry: Retry<E>) -> Self {
         self.with(Layer::Retry(retry))
+    }
+
+    /// Begins further attempts beside one that is slow or has failed, and gives what the first to succeed gives. So the
+    /// operation is called again while it is under way, and has to be one for which that is well.
+    pub fn hedge(self, hedge: Hedge<E>) -> Self {
+        self.with(Layer::Hedge(hedge))
     }
 
     /// Drops what takes longer, and fails with [`PolicyError::TimedOut`].
@@ -324,10 +347,13 @@ impl<T, E> PolicyBuilder<T, E> {
     /// [`RecoveryError::Composition`] when its parts cannot work in this order.
     pub fn build(self) -> Result<Policy<T, E>, RecoveryError> {
         let fault = check::fault(&self.layers);
+        let mut layers = self.layers.iter();
+        let hedge = layers.position(|layer| matches!(layer, Layer::Hedge(_)));
         let policy = Policy {
             parts: Arc::new(Parts {
                 name: self.name,
                 layers: self.layers.into(),
+                hedge,
                 listeners: self.listeners.into(),
             }),
         };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::RecoveryError;
 
-/// Bounds the retries that are under way at once, so that calls which fail together do not multiply
+/// Bounds the retries, and the further attempts of hedges, that are under way at once, so that calls which fail together do not multiply
 /// the load on what makes them fail: at most a share of the calls under way, [20
 /// %](Self::DEFAULT_SHARE), but always [3](Self::DEFAULT_MINIMUM).
 ///
@@ -100,7 +100,7 @@ impl RetryBudget {
         under_way.fetch_add(ONE_CALL, Ordering::Relaxed);
         BudgetedCall {
             budget: &self.shared,
-            is_retry: false,
+            retries: 0,
         }
     }
 }
@@ -113,34 +113,41 @@ impl Shared {
     }
 }
 
-/// A call that is under way, and whether it is a retry by now. Over when it is dropped.
+/// A call that is under way, and how many retries it has under way. Over when it is dropped.
 pub(super) struct BudgetedCall<'b> {
     budget: &'b Shared,
-    is_retry: bool,
+    retries: u64,
 }
 
 impl BudgetedCall<'_> {
-    /// Whether there may be a retry; if so it is under way.
+    /// Whether there may be a retry, once the attempt before it is over; if so it is under way.
     pub(super) fn retry(&mut self) -> bool {
-        self.attempt_over();
+        self.over(self.retries);
+        self.retry_beside()
+    }
+
+    /// Whether there may be one more beside the attempts that are under way; if so it is, too.
+    pub(super) fn retry_beside(&mut self) -> bool {
         let under_way = &self.budget.under_way;
         let admitted = under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |under_way| {
             self.budget.admits(under_way).then_some(under_way + 1)
         });
-        self.is_retry = admitted.is_ok();
-        self.is_retry
+        self.retries += u64::from(admitted.is_ok());
+        admitted.is_ok()
     }
 
-    fn attempt_over(&mut self) {
-        if std::mem::take(&mut self.is_retry) {
-            self.budget.under_way.fetch_sub(1, Ordering::Relaxed);
+    /// So many of its retries are over.
+    pub(super) fn over(&mut self, retries: u64) {
+        if retries > 0 {
+            self.retries -= retries;
+            self.budget.under_way.fetch_sub(retries, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for BudgetedCall<'_> {
     fn drop(&mut self) {
-        self.attempt_over();
+        self.over(self.retries);
         self.budget.under_way.fetch_sub(ONE_CALL, Ordering::Relaxed);
     }
 }

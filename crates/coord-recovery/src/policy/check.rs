@@ -32,6 +32,7 @@ fn of_one<T, E>(layer: &Layer<T, E>) -> Option<String> {
         Layer::Timeout(Duration::ZERO) => {
             Some("a timeout of 0 s ends every call that waits at all".to_owned())
         }
+        Layer::Hedge(hedge) => hedge.fault(),
         _ => None,
     }
 }
@@ -40,6 +41,8 @@ fn of_two<T, E>(outer: &Layer<T, E>, inner: &Layer<T, E>) -> Option<String> {
     if inner.ends_errors() {
         let waits_for_errors = match outer {
             Layer::Retry(_) | Layer::Fallback(_) => true,
+            // It is also for what is slow.
+            Layer::Hedge(hedge) => hedge.delay().is_none(),
             // It may still count what is no error.
             Layer::Breaker(_, count) => count.is_none(),
             _ => false,
@@ -77,6 +80,16 @@ fn of_two<T, E>(outer: &Layer<T, E>, inner: &Layer<T, E>) -> Option<String> {
                      {after:?}, which comes first: put the timeout further in, or wait for less"
                 )
             })
+        }
+        (Layer::Timeout(after), Layer::Hedge(hedge)) => {
+            let delay = hedge.delay().filter(|delay| delay >= after)?;
+            Some(format!(
+                "{inner} waits {delay:?} before it begins another attempt, within the timeout of {after:?}, which \
+                 comes first: put the timeout further in, or wait for less"
+            ))
+        }
+        (Layer::Hedge(_), Layer::Hedge(_)) => {
+            Some("there are two hedges in it, and their attempts would multiply".to_owned())
         }
         (Layer::Bulkhead(outer), Layer::Bulkhead(inner)) if outer.is_same(inner) => Some(
             "the same bulkhead is in it twice, so that a call would wait for itself".to_owned(),

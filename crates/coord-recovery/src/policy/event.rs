@@ -18,8 +18,9 @@ pub struct PolicyEvent<'e, E> {
     pub attempt: u32,
     /// What it has done.
     pub action: PolicyAction,
-    /// The error that made it do so.
-    pub error: &'e PolicyError<E>,
+    /// The error that made it do so. `None` where there is none: a [`Hedge`](PolicyAction::Hedge) for an operation
+    /// that is slow.
+    pub error: Option<&'e PolicyError<E>>,
 }
 
 /// What a policy does when a call does not go well.
@@ -31,7 +32,12 @@ pub enum PolicyAction {
         /// The wait.
         wait: Duration,
     },
-    /// It would try again, and its budget is used up.
+    /// It begins another attempt beside those under way.
+    Hedge {
+        /// Which one it begins, from 1, as the first is 0.
+        hedged: u32,
+    },
+    /// It would try again, or beside the attempts under way, and its budget is used up.
     BudgetExhausted,
     /// It has dropped the call.
     Timeout,
@@ -42,10 +48,11 @@ pub enum PolicyAction {
 }
 
 impl PolicyAction {
-    /// `on_retry`, `on_retry_budget_exhausted`, `on_timeout`, `on_fallback`, `on_rejected`.
+    /// `on_retry`, `on_hedging`, `on_retry_budget_exhausted`, `on_timeout`, `on_fallback`, `on_rejected`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Retry { .. } => "on_retry",
+            Self::Hedge { .. } => "on_hedging",
             Self::BudgetExhausted => "on_retry_budget_exhausted",
             Self::Timeout => "on_timeout",
             Self::Fallback => "on_fallback",
@@ -66,7 +73,7 @@ impl<E> PolicyEvent<'_, E> {
             strategy.name = self.strategy,
             operation.key = self.operation,
             attempt.number = self.attempt,
-            error.kind = self.error.kind(),
+            error.kind = self.error.map(PolicyError::kind),
             wait = wait.map(tracing::field::debug),
             "{}",
             self.action.name()

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use coord_bus::BoxFuture;
 
-use super::retry::Decide;
-use super::{Bulkhead, CircuitBreaker, PolicyError, RateLimit, Retry};
+use super::worth::Decide;
+use super::{Bulkhead, CircuitBreaker, Hedge, PolicyError, RateLimit, Retry};
 
 pub(super) enum Layer<T, E> {
     Retry(Retry<E>),
+    Hedge(Hedge<E>),
     Timeout(Duration),
     Breaker(CircuitBreaker, Option<Count<T, E>>),
     Bulkhead(Bulkhead),
@@ -45,6 +46,7 @@ impl<T, E> Layer<T, E> {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Retry(_) => "retry",
+            Self::Hedge(_) => "hedge",
             Self::Timeout(_) => "timeout",
             Self::Breaker(breaker, _) => breaker.name(),
             Self::Bulkhead(_) => "bulkhead",
@@ -75,6 +77,7 @@ impl<T, E> fmt::Display for Layer<T, E> {
                 }
                 formatter.write_str(")")
             }
+            Self::Hedge(hedge) => write!(formatter, "{hedge}"),
             Self::Timeout(after) => write!(formatter, "timeout({after:?})"),
             Self::Breaker(breaker, _) => write!(formatter, "circuit_breaker({})", breaker.name()),
             Self::Bulkhead(bulkhead) => {

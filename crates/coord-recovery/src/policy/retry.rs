@@ -1,11 +1,11 @@
 //! When a failed operation is tried again.
 
-use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
 use coord_bus::{Backoff, Failure, Jitter};
 
+use super::worth::Worth;
 use super::{PolicyError, RetryBudget};
 
 /// When a failed operation is tried again: how often, after which wait, and after which errors.
@@ -32,14 +32,11 @@ use super::{PolicyError, RetryBudget};
 pub struct Retry<E> {
     pub(super) max_attempts: u32,
     pub(super) backoff: Backoff,
-    retry_if: Option<Decide<E>>,
+    worth: Worth<E>,
     server_delay: Option<Delay<E>>,
     pub(super) budget: Option<RetryBudget>,
-    /// The operation's own error, if that says of itself what to do.
-    as_failure: fn(&E) -> Option<&Failure>,
 }
 
-pub(super) type Decide<E> = Box<dyn Fn(&PolicyError<E>) -> bool + Send + Sync>;
 type Delay<E> = Box<dyn Fn(&PolicyError<E>) -> Option<Duration> + Send + Sync>;
 
 /// How many attempts there are where nothing else is said, the first one included.
@@ -74,10 +71,9 @@ impl<E: 'static> Retry<E> {
         Self {
             max_attempts: DEFAULT_MAX_ATTEMPTS,
             backoff,
-            retry_if: None,
+            worth: Worth::default(),
             server_delay: None,
             budget: None,
-            as_failure: |error| (error as &dyn Any).downcast_ref(),
         }
     }
 }
@@ -96,7 +92,7 @@ impl<E> Retry<E> {
         mut self,
         retry_if: impl Fn(&PolicyError<E>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.retry_if = Some(Box::new(retry_if));
+        self.worth.only_if(retry_if);
         self
     }
 
@@ -129,15 +125,11 @@ impl<E> Retry<E> {
         attempt: u32,
         previous: Duration,
     ) -> Option<Duration> {
-        let failure = error.operation().and_then(self.as_failure);
-        let is_worth_it = match &self.retry_if {
-            Some(retry_if) => retry_if(error),
-            None => failure.is_none_or(|failure| !failure.is_permanent()),
-        };
-        if attempt >= self.max_attempts || !is_worth_it {
+        if attempt >= self.max_attempts || !self.worth.is_after(error) {
             return None;
         }
         let from_server = (self.server_delay.as_ref()).and_then(|delay| delay(error));
+        let failure = self.worth.failure(error);
         let said = from_server.or_else(|| failure.and_then(Failure::retry_delay));
         Some(said.unwrap_or_else(|| self.backoff.delay_after(attempt, previous)))
     }

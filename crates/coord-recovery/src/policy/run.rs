@@ -2,7 +2,8 @@
 //!
 //! One future for all layers, whatever their order: what each has to remember of the call is a frame,
 //! the outermost first. Dropping the future drops the operation first and then the frames, which give
-//! back what they hold.
+//! back what they hold. Where there is a hedge, what is further out than it and what is further in are two such
+//! courses, the second as often as there are attempts.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -55,10 +56,14 @@ type Frames<'p> = SmallVec<[Frame<'p>; 6]>;
 type Timer<'t> = Pin<&'t mut Option<Sleep>>;
 
 /// A call under way, and what it is called.
-struct Call<'p, T, E> {
-    parts: &'p Parts<T, E>,
-    name: Option<&'p str>,
-    observer: Option<Observer<'p, E>>,
+pub(super) struct Call<'p, T, E> {
+    pub(super) parts: &'p Parts<T, E>,
+    /// Those that it goes through.
+    pub(super) layers: &'p [Layer<T, E>],
+    pub(super) name: Option<&'p str>,
+    pub(super) observer: Option<Observer<'p, E>>,
+    /// Which attempt it is of a retry further out.
+    pub(super) attempt: u32,
 }
 
 impl<T, E> Parts<T, E> {
@@ -74,47 +79,65 @@ impl<T, E> Parts<T, E> {
     {
         let call = Call {
             parts: self,
+            layers: &self.layers,
             name,
             observer,
+            attempt: 0,
         };
-        let mut frames = Frames::new();
-        let mut timer = pin!(None);
-        loop {
-            let entered = match call.enter_at_once(&mut frames) {
-                Ok(false) => call.enter(&mut frames, timer.as_mut()).await,
-                Ok(true) => Ok(()),
-                Err(error) => Err(error),
-            };
-            let result = match entered {
-                Ok(()) => {
-                    let running = call.watch(&mut frames, timer.as_mut(), operation());
-                    running
-                        .await
-                        .and_then(|done| done.map_err(PolicyError::Operation))
-                }
-                Err(error) => Err(error),
-            };
-            let error = match result {
-                Ok(value) => {
-                    call.leave_with(&mut frames, &value);
-                    return Ok(value);
-                }
-                Err(error) => error,
-            };
-            if let Some(result) = call.leave(&mut frames, timer.as_mut(), error).await {
-                return result;
-            }
+        match self.hedge() {
+            None => call.through(PolicyError::Operation, |_| operation()).await,
+            // In a box, as it is large, and others need not carry it along.
+            Some(hedge) => Box::pin(call.hedged(hedge, operation)).await,
         }
     }
 }
 
 impl<'p, T, E> Call<'p, T, E> {
+    /// In through its layers, to what is further in, which is given the number of the attempt, and out again.
+    pub(super) async fn through<F, Running, Error>(
+        &self,
+        into_error: fn(Error) -> PolicyError<E>,
+        mut further_in: F,
+    ) -> Result<T, PolicyError<E>>
+    where
+        F: FnMut(u32) -> Running,
+        Running: Future<Output = Result<T, Error>>,
+    {
+        let mut frames = Frames::new();
+        let mut timer = pin!(None);
+        loop {
+            let entered = match self.enter_at_once(&mut frames) {
+                Ok(false) => self.enter(&mut frames, timer.as_mut()).await,
+                Ok(true) => Ok(()),
+                Err(error) => Err(error),
+            };
+            let result = match entered {
+                Ok(()) => {
+                    let running = further_in(self.attempt_of(&frames));
+                    let running = self.watch(&mut frames, timer.as_mut(), running);
+                    running.await.and_then(|done| done.map_err(into_error))
+                }
+                Err(error) => Err(error),
+            };
+            let error = match result {
+                Ok(value) => {
+                    self.leave_with(&mut frames, &value);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if let Some(result) = self.leave(&mut frames, timer.as_mut(), error).await {
+                return result;
+            }
+        }
+    }
+
     /// Goes in from where the frames end, as far as nothing has to be waited for; says whether that
     /// is all the way. After an error the frames are those further out than the layer that it comes
     /// from.
     #[inline]
     fn enter_at_once(&self, frames: &mut Frames<'p>) -> Result<bool, PolicyError<E>> {
-        for layer in self.parts.layers.iter().skip(frames.len()) {
+        for layer in self.layers.iter().skip(frames.len()) {
             let frame = match layer {
                 Layer::Retry(retry) => Frame::Retry {
                     attempt: 1,
@@ -140,7 +163,8 @@ impl<'p, T, E> Call<'p, T, E> {
                     Ok(()) => Frame::Bare,
                     Err(_) => return Ok(false),
                 },
-                Layer::Fallback(_) => Frame::Bare,
+                // What is further out than a hedge does not have it among its layers.
+                Layer::Fallback(_) | Layer::Hedge(_) => Frame::Bare,
             };
             frames.push(frame);
         }
@@ -155,7 +179,7 @@ impl<'p, T, E> Call<'p, T, E> {
         mut timer: Timer<'_>,
     ) -> Result<(), PolicyError<E>> {
         while !self.enter_at_once(frames)? {
-            let frame = match &self.parts.layers[frames.len()] {
+            let frame = match &self.layers[frames.len()] {
                 Layer::Bulkhead(bulkhead) => {
                     self.wait_at_bulkhead(bulkhead, frames, timer.as_mut())
                         .await?
@@ -186,7 +210,7 @@ impl<'p, T, E> Call<'p, T, E> {
         }
         let limit = bulkhead.limit();
         let full = PolicyError::BulkheadFull { limit, waited };
-        Err(self.reject(&self.parts.layers[frames.len()], frames, full))
+        Err(self.reject(&self.layers[frames.len()], frames, full))
     }
 
     async fn wait_at_limit(
@@ -213,13 +237,13 @@ impl<'p, T, E> Call<'p, T, E> {
             limit: Arc::clone(limit.name()),
             retry_after,
         };
-        Err(self.reject(&self.parts.layers[frames.len()], frames, limited))
+        Err(self.reject(&self.layers[frames.len()], frames, limited))
     }
 
     /// Goes all the way out with a value; what the frames hold is given back as they are dropped.
     #[inline]
     fn leave_with(&self, frames: &mut Frames<'p>, value: &T) {
-        for (frame, layer) in frames.iter_mut().zip(&self.parts.layers).rev() {
+        for (frame, layer) in frames.iter_mut().zip(self.layers).rev() {
             if let Frame::Breaker { permit, began } = frame {
                 count(layer, permit, *began, Ok(value));
             }
@@ -235,7 +259,7 @@ impl<'p, T, E> Call<'p, T, E> {
         mut error: PolicyError<E>,
     ) -> Option<Result<T, PolicyError<E>>> {
         while let Some(frame) = frames.pop() {
-            let layer = &self.parts.layers[frames.len()];
+            let layer = &self.layers[frames.len()];
             match (frame, layer) {
                 (Frame::Breaker { mut permit, began }, _) => {
                     count(layer, &mut permit, began, Err(&error));
@@ -297,7 +321,7 @@ impl<'p, T, E> Call<'p, T, E> {
             true => PolicyAction::Retry { wait },
             false => PolicyAction::BudgetExhausted,
         };
-        self.tell_of(layer, attempt - 1, action, error);
+        self.tell_of(layer, attempt - 1, action, Some(error));
         is_admitted.then_some((
             Frame::Retry {
                 attempt: attempt.saturating_add(1),
@@ -340,16 +364,26 @@ impl<'p, T, E> Call<'p, T, E> {
             Frame::Timeout { after, .. } => *after,
             _ => Duration::ZERO,
         };
-        let attempt = attempt(frames);
+        let attempt = self.attempt_of(frames);
         frames.truncate(place);
         let error = PolicyError::TimedOut { after };
         self.tell_of(
-            &self.parts.layers[place],
+            &self.layers[place],
             attempt,
             PolicyAction::Timeout,
-            &error,
+            Some(&error),
         );
         Err(error)
+    }
+
+    /// The number of the attempt under way, from 0: that of the innermost retry.
+    #[inline]
+    fn attempt_of(&self, frames: &Frames<'p>) -> u32 {
+        let innermost = frames.iter().rev().find_map(|frame| match frame {
+            Frame::Retry { attempt, .. } => Some(attempt - 1),
+            _ => None,
+        });
+        innermost.unwrap_or(self.attempt)
     }
 
     #[cold]
@@ -370,15 +404,15 @@ impl<'p, T, E> Call<'p, T, E> {
         action: PolicyAction,
         error: &PolicyError<E>,
     ) {
-        self.tell_of(layer, attempt(frames), action, error);
+        self.tell_of(layer, self.attempt_of(frames), action, Some(error));
     }
 
-    fn tell_of(
+    pub(super) fn tell_of(
         &self,
         layer: &Layer<T, E>,
         attempt: u32,
         action: PolicyAction,
-        error: &PolicyError<E>,
+        error: Option<&PolicyError<E>>,
     ) {
         let event = PolicyEvent {
             policy: &self.parts.name,
@@ -412,15 +446,6 @@ fn count<T, E>(
         Some(failed) => permit.over(failed, took),
         None => permit.over_without_counting(),
     }
-}
-
-/// The number of the attempt under way, from 0: that of the innermost retry.
-fn attempt(frames: &Frames<'_>) -> u32 {
-    let innermost = frames.iter().rev().find_map(|frame| match frame {
-        Frame::Retry { attempt, .. } => Some(attempt - 1),
-        _ => None,
-    });
-    innermost.unwrap_or(0)
 }
 
 /// What comes of the future, or the place of the timeout that is over before.

@@ -20,13 +20,13 @@ use crate::policy::{
 /// | what happens | `error-detected` | `error-recovery` |
 /// |---|---|---|
 /// | it fails | its [kind](PolicyError::kind), an error | `retry`, given up, if there was more than one attempt |
-/// | it succeeds after failing | the last failure, with its kind, a warning | `retry`, recovered, in which attempt, and how long after the first failure |
+/// | it succeeds after failing | the last failure, with its kind, a warning | `retry`, or `hedge`, recovered, in which attempt, and how long after the first failure |
 /// | another value is given instead | the same | `fallback`, recovered, with the same |
 /// | a breaker of the policy opens | `circuit-opened`, an error | |
 /// | it closes again | | `circuit-break`, recovered |
 /// | it cannot listen to a breaker, which has [`MAX_LISTENERS`] | `breaker-unwatched`, an error | |
 ///
-/// A failure is whatever the policy retries, or gives another value for: the operation's own error, a
+/// A failure is whatever the policy retries, begins another attempt after, or gives another value for: the operation's own error, a
 /// timeout, a call that a breaker, a bulkhead or a rate limit inside of the retry did not let through. An
 /// attempt that did not come to the operation is an attempt.
 ///
@@ -171,9 +171,12 @@ impl<E> Reporter<E> {
     fn note(&self, trouble: &Mutex<Option<Trouble>>, event: &PolicyEvent<'_, E>) {
         let (by, retries) = match event.action {
             PolicyAction::Retry { .. } => ("retry", 1),
+            PolicyAction::Hedge { .. } => ("hedge", 1),
             PolicyAction::Fallback => ("fallback", 0),
             _ => return,
         };
+        // A hedge for what is only slow is no trouble.
+        let Some(error) = event.error else { return };
         let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, attempts) = match &*trouble {
             Some(earlier) => (earlier.since, earlier.attempts),
@@ -182,8 +185,8 @@ impl<E> Reporter<E> {
         *trouble = Some(Trouble {
             since,
             attempts: attempts.saturating_add(retries),
-            kind: event.error.kind(),
-            message: event.error.in_words(self.in_words),
+            kind: error.kind(),
+            message: error.in_words(self.in_words),
             by,
         });
     }

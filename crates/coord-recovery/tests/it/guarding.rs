@@ -7,7 +7,7 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{BusExt, Failure, LocalBus, Subscriber};
 use coord_recovery::policy::{
-    BreakerState, CircuitBreaker, MAX_LISTENERS, Policy, PolicyBuilder, Retry, SlidingWindow,
+    BreakerState, CircuitBreaker, Hedge, MAX_LISTENERS, Policy, PolicyBuilder, Retry, SlidingWindow,
 };
 use coord_recovery::{ErrorRecoveryManager, RecoveryStrategy};
 
@@ -107,6 +107,48 @@ async fn a_call_that_fails_is_an_error_with_all_its_causes() {
     assert_eq!(scene.recoveries(), [("retry".to_owned(), gave_up)]);
     let statistics = scene.manager.error_statistics();
     assert_eq!((statistics.total, statistics.gave_up), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_is_a_recovery_where_an_attempt_failed_and_nothing_where_it_was_slow() {
+    let mut scene = Scene::new();
+    let hedge = Hedge::after(seconds(2));
+    let fetch = scene
+        .manager
+        .guard("fetch", policy().hedge(hedge).build().unwrap());
+    let attempts = Count::default();
+    let slow_at_first = fetch.run(|| {
+        let is_slow = attempts.up() == 1;
+        async move {
+            if is_slow {
+                pass(seconds(60)).await;
+            }
+            Ok(1)
+        }
+    });
+    assert_eq!(slow_at_first.await.unwrap(), 1);
+    assert_eq!((scene.errors().await, attempts.get()), (Vec::new(), 2));
+    assert_eq!(scene.recoveries(), []);
+    let fails_at_first = fetch.run(|| {
+        let fails = attempts.up() == 3;
+        async move {
+            pass(seconds(1)).await;
+            if fails {
+                return Err(Failure::message("no route"));
+            }
+            Ok(1)
+        }
+    });
+    assert_eq!(fails_at_first.await.unwrap(), 1);
+    assert_eq!(
+        scene.errors().await,
+        [line("operation-failed", Severity::Warning, "no route")]
+    );
+    let recovered = Recovery::Recovered {
+        attempt: 2,
+        duration: seconds(1),
+    };
+    assert_eq!(scene.recoveries(), [("hedge".to_owned(), recovered)]);
 }
 
 #[tokio::test(start_paused = true)]

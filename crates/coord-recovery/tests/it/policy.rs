@@ -1,6 +1,7 @@
 //! What a policy does, part by part and together.
 
 mod retrying;
+mod hedging;
 mod composing;
 mod limiting;
 mod budgeting;
