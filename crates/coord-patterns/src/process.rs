@@ -117,6 +117,7 @@ mod watchdog;
 mod ledger;
 mod left_behind;
 mod identity;
+mod birth;
 mod simple_line;
 mod quiet;
 mod group;

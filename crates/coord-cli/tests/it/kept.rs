@@ -9,6 +9,7 @@ mod latest;
 mod left;
 mod pasted;
 mod reported;
+mod starting;
 mod told;
 mod variables;
 

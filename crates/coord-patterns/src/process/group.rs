@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::ProcessSpec;
 use super::another_thread::on_another_thread;
+use super::birth::VARIABLE;
 use super::exit::{all_gone, exited};
 use super::groups::{Groups, Membership};
 use super::pipe::Pipe;
@@ -145,11 +146,15 @@ fn spawn(mut command: Command, name: &str, groups: &Arc<Groups>) -> io::Result<S
         .stdout(stdout_writer)
         .stderr(stderr_writer)
         .process_group(0);
+    let birth = groups.begin(name);
+    if let Some(mark) = birth.mark() {
+        command.env(VARIABLE, mark.to_string());
+    }
     let leader = command.spawn()?;
     let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
     let group = Group {
-        membership: Some(groups.enter(id, name)),
+        membership: Some(birth.enter(id, name)),
         leader,
         id,
     };

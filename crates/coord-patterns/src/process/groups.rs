@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::select;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
+use super::birth::Mark;
 use super::{GroupLedger, Watchdog};
 
 /// How many processes are started at once on other threads; others wait for their turn.
@@ -31,7 +32,7 @@ pub(crate) struct Groups {
 
 #[derive(Debug)]
 struct State {
-    living: HashSet<Pid>,
+    alive: Alive,
     watchdog: Option<Watchdog>,
     /// Whether the watchdog is to be marked.
     is_marked: bool,
@@ -41,11 +42,19 @@ struct State {
     awake_since: Option<Instant>,
 }
 
+/// What lives, and what is about to.
+#[derive(Debug, Default)]
+pub(super) struct Alive {
+    pub(super) groups: HashSet<Pid>,
+    /// Processes that are being started.
+    pub(super) starts: HashSet<Mark>,
+}
+
 impl Groups {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                living: HashSet::new(),
+                alive: Alive::default(),
                 watchdog: None,
                 is_marked: false,
                 awake: Duration::ZERO,
@@ -57,26 +66,28 @@ impl Groups {
         }
     }
 
-    /// A group begins to live.
-    pub(super) fn enter(self: &Arc<Self>, group: Pid, process: &str) -> Membership {
+    /// A process is about to be started. Noted before it is, as it may be there before anybody knows its id.
+    pub(super) fn begin(self: &Arc<Self>, process: &str) -> Birth {
+        let mark = Mark::new();
         let ledger = self.ledger.get();
-        let note = ledger.map(|ledger| ledger.enter(group, process));
-        let mut state = self.lock();
-        state.living.insert(group);
-        if let Some(watchdog) = &state.watchdog {
-            watchdog.enter(group, &state.living);
+        let note = ledger.map(|ledger| ledger.begin(mark.as_ref(), process));
+        if let Some(mark) = &mark {
+            let mut state = self.lock();
+            state.alive.starts.insert(mark.clone());
+            if let Some(watchdog) = &state.watchdog {
+                watchdog.starts(mark, &state.alive);
+            }
         }
-        drop(state);
-        Membership {
+        Birth {
             groups: Arc::clone(self),
-            group,
+            mark,
             note,
         }
     }
 
     /// Whether no group lives.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().living.is_empty()
+        self.lock().alive.groups.is_empty()
     }
 
     /// A turn to start a process on another thread. Without one, as no semaphore here is ever closed, one
@@ -90,7 +101,7 @@ impl Groups {
         let mut state = self.lock();
         // One that comes later is dropped, and ends.
         if state.watchdog.is_none() {
-            watchdog.begin(&state.living, state.is_marked);
+            watchdog.begin(&state.alive, state.is_marked);
             state.watchdog = Some(watchdog);
         }
     }
@@ -111,7 +122,7 @@ impl Groups {
         let mut state = self.lock();
         state.is_marked = marked;
         if let Some(watchdog) = &state.watchdog {
-            watchdog.mark(marked, &state.living);
+            watchdog.mark(marked, &state.alive);
         }
     }
 
@@ -174,9 +185,63 @@ impl Groups {
 
 impl State {
     fn signal(&self, signal: Signal) {
-        for group in &self.living {
+        for group in &self.alive.groups {
             // One that is about to be reaped, or has become another user's, does not hear it.
             let _ = kill_process_group(*group, signal);
+        }
+    }
+}
+
+/// That a process is being started. Dropped, it was not.
+#[derive(Debug)]
+pub(super) struct Birth {
+    groups: Arc<Groups>,
+    mark: Option<Mark>,
+    /// Where it is noted, if it is.
+    note: Option<u64>,
+}
+
+impl Birth {
+    /// What the process is to have among its variables.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
+    }
+
+    /// It is there, as a group that begins to live.
+    pub(super) fn enter(mut self, group: Pid, process: &str) -> Membership {
+        let note = self.note.take();
+        if let (Some(ledger), Some(note)) = (self.groups.ledger.get(), note) {
+            ledger.enter(note, group, process);
+        }
+        self.is_over(Some(group));
+        Membership {
+            groups: Arc::clone(&self.groups),
+            group,
+            note,
+        }
+    }
+
+    fn is_over(&mut self, group: Option<Pid>) {
+        let mark = self.mark.take();
+        if mark.is_none() && group.is_none() {
+            return;
+        }
+        let mut state = self.groups.lock();
+        state.alive.groups.extend(group);
+        if let Some(mark) = &mark {
+            state.alive.starts.remove(mark);
+        }
+        if let Some(watchdog) = &state.watchdog {
+            watchdog.started(mark.as_ref(), group, &state.alive);
+        }
+    }
+}
+
+impl Drop for Birth {
+    fn drop(&mut self) {
+        self.is_over(None);
+        if let (Some(ledger), Some(note)) = (self.groups.ledger.get(), self.note) {
+            ledger.leave(note);
         }
     }
 }
@@ -193,9 +258,9 @@ pub(super) struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = self.groups.lock();
-        state.living.remove(&self.group);
+        state.alive.groups.remove(&self.group);
         if let Some(watchdog) = &state.watchdog {
-            watchdog.leave(self.group, &state.living);
+            watchdog.leave(self.group, &state.alive);
         }
         drop(state);
         if let (Some(ledger), Some(note)) = (self.groups.ledger.get(), self.note) {
@@ -220,13 +285,13 @@ mod tests {
         let spec = ProcessSpec::shell("build", "exit 3");
         let start = || Group::start(&spec, &groups);
         let [(mut closed, _), (dropped, _)] = [start().await.unwrap(), start().await.unwrap()];
-        assert_eq!(groups.lock().living.len(), 2);
+        assert_eq!(groups.lock().alive.groups.len(), 2);
         closed.leader_exited().await.unwrap();
-        assert_eq!(groups.lock().living.len(), 2);
+        assert_eq!(groups.lock().alive.groups.len(), 2);
         assert_eq!(closed.close().await.unwrap().code, Some(3));
-        assert_eq!(groups.lock().living.len(), 1);
+        assert_eq!(groups.lock().alive.groups.len(), 1);
         drop(dropped);
-        assert!(groups.lock().living.is_empty());
+        assert!(groups.lock().alive.groups.is_empty());
     }
 
     #[tokio::test]
@@ -244,10 +309,10 @@ mod tests {
                 thread::yield_now();
             }
             drop(start);
-            assert_eq!(groups.lock().living.len(), 1, "{polls}");
+            assert_eq!(groups.lock().alive.groups.len(), 1, "{polls}");
         }
         let second = Group::start(&spec, &groups).await.unwrap();
-        assert_eq!(groups.lock().living.len(), 2);
+        assert_eq!(groups.lock().alive.groups.len(), 2);
         drop((first, second));
     }
 }

@@ -21,9 +21,22 @@ pub(super) fn world() -> Option<String> {
 
 /// Whether a process was started with this among its variables, as `NAME=value`.
 pub(super) fn has_variable(process: Pid, variable: &str) -> bool {
-    let environment = fs::read(format!("/proc/{}/environ", process.as_raw_pid()));
-    let environment = environment.unwrap_or_default();
-    environment
-        .split(|byte| *byte == 0)
-        .any(|one| one == variable.as_bytes())
+    let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+    let of_process = variable_of(process.as_raw_pid().cast_unsigned(), name);
+    of_process.is_some_and(|of_process| of_process == value.as_bytes())
+}
+
+/// What this variable was when a process was started.
+pub(super) fn variable_of(process: u32, name: &str) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{process}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let value = variables.find_map(|one| one.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    value.map(<[u8]>::to_vec)
+}
+
+/// The program that a process runs, and its arguments; that of who starts it, before it has begun its own.
+pub(super) fn command_line_of(process: u32) -> Option<Vec<u8>> {
+    let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    // What has ended has none.
+    (!line.is_empty()).then_some(line)
 }

@@ -1,6 +1,7 @@
 //! A file that says which process groups live, for who comes after a program that was killed together
 //! with its watchdog.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
+use super::birth::{Mark, groups_of};
 use super::identity::{begun, world};
 use super::left_behind::{LeftBehind, LeftGroup};
 use crate::cut::cut;
@@ -20,6 +22,8 @@ const SLOT: usize = 128;
 const ROOM: usize = 32;
 /// How much of a process's name is noted.
 const NAME_MAX: usize = 80;
+/// What the note of a process begins with that is being started.
+const STARTS: &str = "? ";
 /// What the first slot begins with.
 const HEADER: &str = "process-groups-1";
 
@@ -28,13 +32,13 @@ const HEADER: &str = "process-groups-1";
 ///
 /// A [`Watchdog`](super::Watchdog) ends what is left when its program is killed. Where both are killed,
 /// nobody does; and what runs on would disturb whoever does the same again. So each group is noted here
-/// as it begins, with when its process began and since when the system is up, and struck out when it has
+/// before it begins, by a variable that its process is to have (`COORD_PROCESS`); when it has begun, with when its
+/// process did and since when the system is up; and struck out when it has
 /// ended: a write of 128 bytes each, without a sync, since what the system loses it has ended, too. The
 /// file has as many notes as groups have lived at once. Dropped or [closed](Self::close) with no group
 /// alive, it is removed.
 ///
-/// Only Linux tells what makes a process out; elsewhere there are no such files. A program that is killed
-/// between the start of a process and its note, which takes microseconds, has not noted it.
+/// Only Linux tells what makes a process out; elsewhere there are no such files.
 ///
 /// ```no_run
 /// # use std::{path::Path, sync::Arc, time::Duration};
@@ -133,7 +137,7 @@ impl GroupLedger {
         // After a start of the system nothing lives of what was.
         let is_known = header.is_some_and(|header| world().as_deref() == Some(header.trim_start()));
         let noted = match is_known {
-            true => notes.filter_map(noted).collect(),
+            true => all_noted(notes),
             false => Vec::new(),
         };
         Ok(LeftBehind::new(path, file, noted, variable))
@@ -147,22 +151,29 @@ impl GroupLedger {
         }
     }
 
-    /// A group begins to live. Where its note is.
-    pub(super) fn enter(&self, group: Pid, process: &str) -> u64 {
+    /// A process is about to be started. Where its note is.
+    pub(super) fn begin(&self, mark: Option<&Mark>, process: &str) -> u64 {
         let free = self.slots().free.pop();
         let place = free.unwrap_or_else(|| {
             let mut slots = self.slots();
             slots.next += 1;
             slots.next - 1
         });
+        if let Some(mark) = mark {
+            self.write(place, &format!("{STARTS}{mark} {}", plain(process)));
+        }
+        place
+    }
+
+    /// It has been, and its group begins to live.
+    pub(super) fn enter(&self, place: u64, group: Pid, process: &str) {
         let began = begun(group).map(|began| began.to_string());
         let began = began.unwrap_or_default();
         let (group, process) = (group.as_raw_pid(), plain(process));
         self.write(place, &format!("{group} {began} {process}"));
-        place
     }
 
-    /// Nothing of the group lives any more, and its leader is about to be reaped.
+    /// It was not started, or nothing of the group lives any more, and its leader is about to be reaped.
     pub(super) fn leave(&self, place: u64) {
         self.write(place, "");
         self.slots().free.push(place);
@@ -204,6 +215,32 @@ fn slot(note: &str) -> Vec<u8> {
 fn plain(name: &str) -> String {
     let plain = name.chars().filter(|character| !character.is_control());
     cut(&plain.collect::<String>(), NAME_MAX).to_owned()
+}
+
+/// The groups of these notes, also of processes that were only being started and were started after all.
+fn all_noted<'n>(notes: impl Iterator<Item = &'n str>) -> Vec<LeftGroup> {
+    let (mut groups, mut starting) = (Vec::new(), HashMap::new());
+    for note in notes {
+        match note.strip_prefix(STARTS) {
+            Some(start) => starting.extend(started(start)),
+            None => groups.extend(noted(note)),
+        }
+    }
+    let marks: Vec<Mark> = starting.keys().cloned().collect();
+    for (id, mark) in groups_of(&marks) {
+        groups.push(LeftGroup {
+            process: starting.get(&mark).cloned().unwrap_or_default(),
+            id,
+            began: begun(id),
+        });
+    }
+    groups
+}
+
+/// The mark of a process that was being started, and what it is called.
+fn started(note: &str) -> Option<(Mark, String)> {
+    let (mark, process) = note.split_once(' ').unwrap_or((note, ""));
+    Some((Mark::parse(mark)?, process.to_owned()))
 }
 
 /// The group of a note.
@@ -251,7 +288,11 @@ mod tests {
         let ledger = GroupLedger::create(&path).unwrap();
         for round in 0..3 {
             let places: Vec<_> = (0..40)
-                .map(|id| ledger.enter(pid(2_000_000_001 + id), "p"))
+                .map(|id| {
+                    let place = ledger.begin(None, "p");
+                    ledger.enter(place, pid(2_000_000_001 + id), "p");
+                    place
+                })
                 .collect();
             assert_eq!(places.iter().max(), Some(&40), "{round}");
             places.into_iter().for_each(|place| ledger.leave(place));
@@ -274,7 +315,8 @@ mod tests {
         let path = folder.path().join("groups");
         let ledger = GroupLedger::create(&path).unwrap();
         let this = rustix::process::getpid();
-        let place = ledger.enter(this, "this");
+        let place = ledger.begin(None, "this");
+        ledger.enter(place, this, "this");
         assert!(place > 0);
         let text = fs::read_to_string(&path).unwrap();
         drop(ledger);

@@ -169,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::process::GroupLedger;
+    use crate::process::birth::{self, Mark};
 
     const VARIABLE: (&str, &str) = ("RUN", "42");
 
@@ -188,7 +189,8 @@ mod tests {
     fn left(path: &Path, noted: &[(&str, &Child)]) -> LeftBehind {
         let ledger = GroupLedger::create(path).unwrap();
         for (process, child) in noted {
-            ledger.enter(Pid::from_child(child), process);
+            let place = ledger.begin(None, process);
+            ledger.enter(place, Pid::from_child(child), process);
         }
         drop(ledger);
         assert!(path.exists(), "its groups live");
@@ -221,6 +223,27 @@ mod tests {
         for child in [&mut heeds, &mut deaf] {
             assert!(child.try_wait().unwrap().is_some());
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_only_being_started_is_found_by_its_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("groups");
+        let ledger = GroupLedger::create(&path).unwrap();
+        let [is_there, is_not] = [(); 2].map(|()| Mark::new().unwrap());
+        ledger.begin(Some(&is_there), "server");
+        ledger.begin(Some(&is_not), "other");
+        let mark = is_there.to_string();
+        let mut server = start("echo; exec sleep 1000", &[(birth::VARIABLE, &mark)]);
+        let mut stranger = start("echo; exec sleep 1000", &[(birth::VARIABLE, "1.2.3")]);
+        drop(ledger);
+        let left = GroupLedger::left_behind(&path, "RUN=42").unwrap().unwrap();
+        assert_eq!(left.living(), [("server".to_owned(), server.id())]);
+        let ended = left.end(Duration::from_secs(5)).await;
+        assert_eq!((ended.len(), ended[0].end), (1, GroupEnd::Stopped));
+        assert!(server.try_wait().unwrap().is_some() && stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
     }
 
     #[tokio::test]

@@ -36,7 +36,8 @@ pub struct ProcessSpec {
     pub arguments: Vec<OsString>,
     /// Where it runs; where its parent does, without one.
     pub dir: Option<PathBuf>,
-    /// What is added to the environment of its parent; the last of a name counts.
+    /// What is added to the environment of its parent; the last of a name counts. `COORD_PROCESS` is the runner's own: see
+    /// [`Watchdog`](super::Watchdog).
     pub environment: Vec<(OsString, OsString)>,
     /// What is left out of the environment of its parent. What is added under such a name is there.
     pub not_inherited: Vec<OsString>,

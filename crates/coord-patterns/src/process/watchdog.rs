@@ -1,6 +1,6 @@
 //! What ends a program's processes when the program itself is killed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{ioctl_fionbio, read, retry_on_intr};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getppid, kill_process_group};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::identity::begun;
+use super::birth::{Mark, VARIABLE, kill_started};
+use super::groups::Alive;
+use super::identity::{begun, command_line_of};
 use super::pipe::CHUNK;
 use super::starts;
 
@@ -22,7 +24,8 @@ use super::starts;
 /// A program that ends by itself ends its processes first. One that is killed with SIGKILL, or that
 /// the system kills for want of memory, cannot: its processes would live on, unseen. The watchdog
 /// is told of each process group that a [`ProcessRunner`](super::ProcessRunner) starts and of its
-/// end, through a pipe; when the pipe breaks, it sends SIGKILL to those that are left, and exits.
+/// end, through a pipe; when the pipe breaks, it sends SIGKILL to those that are left, and exits. What was only being
+/// started then it finds by a variable that the process was to have, `COORD_PROCESS` (on Linux).
 ///
 /// It is a process group of its own and does not heed SIGINT, SIGTERM, SIGHUP and SIGQUIT, so what
 /// is meant for the program does not end it. For the case that both are killed with SIGKILL, there is a
@@ -43,8 +46,9 @@ use super::starts;
 /// ```
 #[derive(Debug)]
 pub struct Watchdog {
-    /// Told of groups as lines: `+` or `-` and the id, or `=`, that none lives but those that follow; and of
-    /// the mark: `!`, that it is there, or `.`, that it is not. Before the child: dropped, it ends that.
+    /// Told of groups as lines: `+` or `-` and the id, or `=`, that none lives but those that follow; of processes that
+    /// are being started: `?` and the mark, and `~` and the mark once they are not any more; and of
+    /// the mark of the program: `!`, that it is there, or `.`, that it is not. Before the child: dropped, it ends that.
     pipe: PipeWriter,
     sent: Mutex<Sent>,
     /// Reaped by tokio.
@@ -94,6 +98,8 @@ impl Watchdog {
         // Nothing is printed there: it is one of the three that a process is given.
         command.stdin(orders).stdout(held);
         command.stderr(Stdio::null()).process_group(0);
+        // It is none of what ran where this program was itself started by one with a watchdog.
+        command.env_remove(VARIABLE);
         let under_way = starts::begin();
         let child = tokio::process::Command::from(command).spawn()?;
         drop(under_way);
@@ -132,12 +138,15 @@ impl Watchdog {
             signal(SignalKind::hangup())?,
             signal(SignalKind::quit())?,
         ];
-        let (groups, is_marked) = left(Orders);
-        for group in groups {
+        let program = getppid().map(|parent| parent.as_raw_pid().cast_unsigned());
+        let command_line = program.and_then(command_line_of);
+        let left = left(Orders);
+        for group in left.groups {
             // One that has gone meanwhile needs nothing more.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        Ok(is_marked)
+        kill_started(&left.starts, command_line.as_deref());
+        Ok(left.is_marked)
     }
 
     /// What ends when it does, by whatever means.
@@ -146,34 +155,43 @@ impl Watchdog {
     }
 
     /// It begins while these live.
-    pub(super) fn begin(&self, living: &HashSet<Pid>, marked: bool) {
+    pub(super) fn begin(&self, alive: &Alive, marked: bool) {
         let mut sent = self.sent();
         sent.is_marked = marked;
-        sent.is_behind = self.tell_all(living, marked).is_full();
+        sent.is_behind = self.tell_all(alive, marked).is_full();
     }
 
     /// It is marked, or is not; these live, then.
-    pub(super) fn mark(&self, marked: bool, living: &HashSet<Pid>) {
+    pub(super) fn mark(&self, marked: bool, alive: &Alive) {
         self.sent().is_marked = marked;
-        self.tell(mark(marked), living);
+        self.tell(mark(marked), alive);
     }
 
-    /// A group begins to live; these do, then.
-    pub(super) fn enter(&self, group: Pid, living: &HashSet<Pid>) {
-        self.tell(&order('+', group), living);
+    /// A process is about to be started; these live, then.
+    pub(super) fn starts(&self, start: &Mark, alive: &Alive) {
+        self.tell(&format!("?{start}\n"), alive);
+    }
+
+    /// It is not being started any more, as its group begins to live, or as it could not be started; these live, then.
+    pub(super) fn started(&self, start: Option<&Mark>, group: Option<Pid>, alive: &Alive) {
+        let mut told = group.map(|group| order('+', group)).unwrap_or_default();
+        if let Some(start) = start {
+            told += &format!("~{start}\n");
+        }
+        self.tell(&told, alive);
     }
 
     /// A group has nothing left that lives, and its leader is about to be reaped; these live, then.
-    pub(super) fn leave(&self, group: Pid, living: &HashSet<Pid>) {
-        self.tell(&order('-', group), living);
+    pub(super) fn leave(&self, group: Pid, alive: &Alive) {
+        self.tell(&order('-', group), alive);
     }
 
     /// Without a watchdog that listens, processes run all the same.
-    fn tell(&self, order: &str, living: &HashSet<Pid>) {
+    fn tell(&self, order: &str, alive: &Alive) {
         let mut sent = self.sent();
         sent.is_behind = match sent.is_behind {
             false => self.write(order).is_full(),
-            true => self.tell_all(living, sent.is_marked).is_full(),
+            true => self.tell_all(alive, sent.is_marked).is_full(),
         };
     }
 
@@ -182,10 +200,11 @@ impl Watchdog {
     }
 
     /// Tells of all that live, in pieces that a pipe takes whole or not at all.
-    fn tell_all(&self, living: &HashSet<Pid>, marked: bool) -> Told {
+    fn tell_all(&self, alive: &Alive, marked: bool) -> Told {
         let mut piece = format!("=\n{}", mark(marked));
-        for &group in living {
-            let order = order('+', group);
+        let starts = alive.starts.iter().map(|start| format!("?{start}\n"));
+        let groups = alive.groups.iter().map(|group| order('+', *group));
+        for order in starts.chain(groups) {
             if piece.len() + order.len() > PIECE_MAX {
                 if self.write(&piece).is_full() {
                     return Told::Full;
@@ -258,9 +277,18 @@ impl Read for Orders {
     }
 }
 
-/// The groups that live when the orders end, and whether there is a mark.
-fn left(mut orders: impl Read) -> (Vec<Pid>, bool) {
-    let (mut living, mut is_marked) = (HashMap::new(), false);
+/// What there is when the orders end.
+#[derive(Debug, Default)]
+struct Left {
+    groups: Vec<Pid>,
+    /// What was being started.
+    starts: Vec<Mark>,
+    /// Whether there is a mark of the program.
+    is_marked: bool,
+}
+
+fn left(mut orders: impl Read) -> Left {
+    let (mut living, mut left) = (HashMap::new(), Left::default());
     let (mut text, mut chunk) = (Vec::new(), vec![0; CHUNK]);
     while let Ok(length @ 1..) = orders.read(&mut chunk) {
         text.extend_from_slice(&chunk[..length]);
@@ -268,11 +296,7 @@ fn left(mut orders: impl Read) -> (Vec<Pid>, bool) {
         let whole = text.iter().rposition(|byte| *byte == b'\n');
         let whole: Vec<u8> = text.drain(..whole.map_or(0, |end| end + 1)).collect();
         for order in String::from_utf8_lossy(&whole).lines() {
-            match order {
-                "!" => is_marked = true,
-                "." => is_marked = false,
-                order => obey(order, &mut living),
-            }
+            obey(order, &mut living, &mut left);
         }
         for (group, then) in &mut living {
             then.get_or_insert_with(|| begun(*group));
@@ -285,27 +309,40 @@ fn left(mut orders: impl Read) -> (Vec<Pid>, bool) {
         now.is_none() || Some(&now) == then.as_ref()
     };
     let same = living.into_iter().filter(is_same);
-    (same.map(|(group, _)| group).collect(), is_marked)
+    left.groups = same.map(|(group, _)| group).collect();
+    left
 }
 
-/// Notes that a group lives, without yet knowing since when, or that it does not, or that none does.
-fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<u64>>>) {
-    if order == "=" {
-        living.clear();
+/// Notes that a group lives, without yet knowing since when, or that it does not, or that none does; and what else there
+/// is.
+fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<u64>>>, left: &mut Left) {
+    let Some((sign, of)) = order.split_at_checked(1) else {
         return;
+    };
+    let group = || of.parse().ok().and_then(Pid::from_raw);
+    match sign {
+        "!" => left.is_marked = true,
+        "." => left.is_marked = false,
+        "=" => {
+            living.clear();
+            left.starts.clear();
+        }
+        "?" => left.starts.extend(Mark::parse(of)),
+        "~" => left
+            .starts
+            .retain(|start| Mark::parse(of).as_ref() != Some(start)),
+        "+" => living.extend(group().map(|group| (group, None))),
+        "-" => {
+            group().and_then(|group| living.remove(&group));
+        }
+        _ => {}
     }
-    let id = order.get(1..).and_then(|id| id.parse().ok());
-    let Some(group) = id.and_then(Pid::from_raw) else {
-        return;
-    };
-    match order.starts_with('+') {
-        true => living.insert(group, None),
-        false => living.remove(&group),
-    };
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[tokio::test]
@@ -329,16 +366,25 @@ mod tests {
         // No process has such an id.
         let [a, b] = [2_000_000_001, 2_000_000_002].map(|id| Pid::from_raw(id).unwrap());
         let orders = "+2000000001\n+2000000002\n-2000000001\n?\n+x\n";
-        assert_eq!(left(orders.as_bytes()).0, [b]);
+        assert_eq!(left(orders.as_bytes()).groups, [b]);
         let orders = "+2000000001\n+2000000002\n-2000000002\n+20000";
-        assert!(left(orders.as_bytes()).0.contains(&a));
+        assert!(left(orders.as_bytes()).groups.contains(&a));
+    }
+
+    #[test]
+    fn what_is_being_started_is_left_until_it_is_said_that_it_is_not_any_more() {
+        let [a, b] = ["7.1.1", "7.1.2"].map(|mark| Mark::parse(mark).unwrap());
+        let orders = format!("?{a}\n?{b}\n+2000000001\n~{a}\n~9\n?\n?x\n");
+        assert_eq!(left(orders.as_bytes()).starts, std::slice::from_ref(&b));
+        let orders = format!("?{a}\n=\n?{b}\n");
+        assert_eq!(left(orders.as_bytes()).starts, [b]);
     }
 
     #[test]
     fn that_none_lives_is_an_order_too() {
         let b = Pid::from_raw(2_000_000_002).unwrap();
         let orders = "+2000000001\n=\n+2000000002\n";
-        assert_eq!(left(orders.as_bytes()).0, [b]);
+        assert_eq!(left(orders.as_bytes()).groups, [b]);
     }
 
     #[test]
@@ -349,7 +395,7 @@ mod tests {
             ("!\n=\n.\n+7\n", false),
             (".\n!\n", true),
         ] {
-            assert_eq!(left(orders.as_bytes()).1, marked, "{orders:?}");
+            assert_eq!(left(orders.as_bytes()).is_marked, marked, "{orders:?}");
         }
     }
 
@@ -363,34 +409,43 @@ mod tests {
         command.current_dir(folder.path());
         let watchdog = Watchdog::start(command).unwrap();
         let pid = |id: i32| Pid::from_raw(2_000_000_000 + id).unwrap();
-        let mut living = HashSet::new();
+        let mut alive = Alive::default();
         // Far more than there is room for; every tenth stays, also of those that were not told.
         for id in 1..=20_000 {
-            living.insert(pid(id));
-            watchdog.enter(pid(id), &living);
+            let start = Mark::parse(&format!("7.{id}")).unwrap();
+            alive.starts.insert(start.clone());
+            watchdog.starts(&start, &alive);
+            if id % 7 == 0 {
+                continue;
+            }
+            alive.starts.remove(&start);
+            alive.groups.insert(pid(id));
+            watchdog.started(Some(&start), Some(pid(id)), &alive);
             if id % 10 != 0 {
-                living.remove(&pid(id));
-                watchdog.leave(pid(id), &living);
+                alive.groups.remove(&pid(id));
+                watchdog.leave(pid(id), &alive);
             }
         }
         assert!(watchdog.sent().is_behind);
         std::fs::write(folder.path().join("go"), "").unwrap();
         for id in 20_001.. {
-            living.insert(pid(id));
-            watchdog.enter(pid(id), &living);
+            alive.groups.insert(pid(id));
+            watchdog.started(None, Some(pid(id)), &alive);
             if !watchdog.sent().is_behind {
                 break;
             }
-            living.remove(&pid(id));
-            watchdog.leave(pid(id), &living);
+            alive.groups.remove(&pid(id));
+            watchdog.leave(pid(id), &alive);
             tokio::task::yield_now().await;
         }
         let child = watchdog.child();
         drop(watchdog);
         child.lock().await.wait().await.unwrap();
         let read = std::fs::read(folder.path().join("read")).unwrap();
-        let left: HashSet<_> = left(&*read).0.into_iter().collect();
-        assert_eq!(left, living);
+        let left = left(&*read);
+        let groups: HashSet<_> = left.groups.into_iter().collect();
+        let starts: HashSet<_> = left.starts.into_iter().collect();
+        assert_eq!((groups, starts), (alive.groups, alive.starts));
     }
 
     #[test]
@@ -399,7 +454,7 @@ mod tests {
         let orders = "+2000000001\n+2000000002\n-2000000001\n".as_bytes();
         for cut in 0..orders.len() {
             let (first, second) = orders.split_at(cut);
-            assert_eq!(left(first.chain(second)).0, [b], "{cut}");
+            assert_eq!(left(first.chain(second)).groups, [b], "{cut}");
         }
     }
 }

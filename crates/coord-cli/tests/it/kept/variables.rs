@@ -37,12 +37,19 @@ fn a_step_is_told_what_it_is() {
     let folder = Folder::new();
     folder.write(
         "coord.toml",
-        "name = 'w'\n[[step]]\nid = 's'\nrun = 'env | sort > told; test $COORD_ATTEMPT = 2'\n\
+        "name = 'w'\n[[step]]\nid = 's'\nrun = 'env | sort > told.$COORD_ATTEMPT; test $COORD_ATTEMPT = 2'\n\
          retry = { max_attempts = 2, initial = '1ms' }\n",
     );
     done(folder.coord(["run", "--id", "r"])).exits(0);
-    let told = variables(&unmarked(&folder.read("told").unwrap()));
+    let [first, told] = ["told.1", "told.2"].map(|file| {
+        let mut told = variables(&unmarked(&folder.read(file).unwrap()));
+        let process = told.iter().position(|(name, _)| name == "COORD_PROCESS");
+        (told.remove(process.unwrap()).1, told)
+    });
+    // No process has that of another.
+    assert_ne!(first.0, told.0);
     let told: Vec<_> = told
+        .1
         .iter()
         .map(|(name, value)| (&**name, &**value))
         .collect();
