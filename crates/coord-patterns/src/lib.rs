@@ -23,8 +23,6 @@
 compile_error!("coord-patterns runs processes in process groups, which only Unix has");
 
 pub mod pattern;
-mod nearest;
-mod cut;
 mod proc_stat;
 pub mod process;
 pub mod service;

@@ -7,12 +7,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use coord_bus::cut;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
 use super::identity::{begun, world};
 use super::left_behind::{LeftBehind, LeftGroup};
-use crate::cut::cut;
 
 /// How long a note is, with what fills it up.
 const SLOT: usize = 128;
