@@ -1,6 +1,5 @@
 //! Log events as events of `tracing`, for programs that log through it already.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +9,7 @@ use futures_core::Stream;
 use tracing::{Level, event};
 
 use crate::vocabulary::{LOG_EVENTS, LogEvent, LogLevel};
-use crate::{Bus, BusError, BusExt, Delivery, Overflow, Subscriber, TaskScope};
+use crate::{Bus, BusError, BusExt, Delivery, Overflow, Printable, Subscriber, TaskScope};
 
 /// The target of all that is forwarded, for filters such as `coord::log_events=info`.
 const TARGET: &str = "coord::log_events";
@@ -102,32 +101,12 @@ fn forward(event: &Delivery<LogEvent>) {
             "log events were lost here: they came faster than they were forwarded, or were none"
         );
     }
-    let (source, message) = (Plain(&event.source), Plain(&event.message));
+    let (source, message) = (Printable(&event.source), Printable(&event.message));
     match event.level {
         LogLevel::Trace => event!(target: TARGET, Level::TRACE, %source, "{message}"),
         LogLevel::Debug => event!(target: TARGET, Level::DEBUG, %source, "{message}"),
         LogLevel::Info => event!(target: TARGET, Level::INFO, %source, "{message}"),
         LogLevel::Warn => event!(target: TARGET, Level::WARN, %source, "{message}"),
         LogLevel::Error => event!(target: TARGET, Level::ERROR, %source, "{message}"),
-    }
-}
-
-/// A text with its control characters written out.
-struct Plain<'a>(&'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in self.0.split_inclusive(char::is_control) {
-            let mut chars = part.chars();
-            match chars.next_back() {
-                Some(last) if last.is_control() => {
-                    formatter.write_str(chars.as_str())?;
-                    write!(formatter, "{}", last.escape_default())?;
-                }
-                Some(_) => formatter.write_str(part)?,
-                None => {}
-            }
-        }
-        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use futures_core::future::BoxFuture;
 use crate::bus::{Opened, open};
 use crate::{
     Bus, BusError, Delivery, Drained, Event, LocalBus, Log, Opening, Port, Topic, TopicStats,
-    Watch, Watching, time,
+    Watch, Watching, shortened, time,
 };
 
 /// How many of the last events of each topic a [`RecordingBus`] remembers: more than a test can
@@ -216,10 +216,7 @@ impl<E: Event> Search<E> {
             Some(json) => String::from_utf8_lossy(json),
             None => std::any::type_name::<E>().into(),
         };
-        let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-        if shown.len() < text.len() {
-            shown.push('…');
-        }
+        let shown = shortened(&text, SHOWN_CHARS_MAX);
         format!("#{} {shown}", event.meta().sequence())
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use coordination::bus::EventLog;
+use coordination::bus::{Causes, EventLog};
 use coordination::journal::{Journal, JournalError};
 use coordination::patterns::audit::{self, AuditError, AuditHead};
 use serde_json::json;
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::args::{AuditArgs, AuditCommand, Lines, Told};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
-use crate::journal::{JournalFault, answer, no_stream, open, with_causes};
+use crate::journal::{JournalFault, answer, no_stream, open};
 use crate::screen;
 
 /// How many entries are read at once.
@@ -151,7 +151,7 @@ fn unreadable(file: &Path, error: &io::Error) -> JournalFault {
 
 impl From<AuditError> for JournalFault {
     fn from(error: AuditError) -> Self {
-        let message = printable(&with_causes(&error));
+        let message = printable(&error.with_causes());
         let is_damage = is_damage(&error);
         match error {
             AuditError::Tampered(_) => Self::Tampered { message },

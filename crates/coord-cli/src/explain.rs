@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use coordination::workflow::nearest;
+use coordination::bus::nearest;
 
 use crate::args::{Color, ExplainArgs};
 use crate::exit_code::ExitCode;

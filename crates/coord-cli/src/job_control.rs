@@ -123,7 +123,7 @@ fn stop_this() {
 
 /// Whether who started this, or what it is run by, is of another job of this session.
 fn has_shell() -> bool {
-    let Some(this) = Place::of(std::process::id().cast_signed()) else {
+    let Some(this) = Place::of(std::process::id()) else {
         return false;
     };
     let mut ancestor = this.parent;
@@ -141,7 +141,7 @@ fn has_shell() -> bool {
 
 /// Whether what this is run by is of the same job, as a script is.
 fn is_run_by_its_job() -> bool {
-    let this = Place::of(std::process::id().cast_signed());
+    let this = Place::of(std::process::id());
     this.is_some_and(|this| {
         let parent = this.parent.and_then(Place::of);
         parent.is_some_and(|parent| parent.group == this.group)
@@ -150,25 +150,20 @@ fn is_run_by_its_job() -> bool {
 
 /// Where a process stands among the others. On Linux an id is 0 of what is of another namespace.
 struct Place {
-    parent: Option<i32>,
-    group: i32,
-    session: i32,
+    parent: Option<u32>,
+    group: u32,
+    session: u32,
 }
 
 #[cfg(target_os = "linux")]
 impl Place {
     /// As the system calls would tell it, if rustix expected the 0 of theirs.
-    fn of(process: i32) -> Option<Self> {
-        let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
-        // Before these are the id, the name, which may contain anything, and the state.
-        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-        let fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
-        let mut ids = fields.split_ascii_whitespace().skip(1).map(str::parse);
-        let mut id = || ids.next()?.ok();
+    fn of(process: u32) -> Option<Self> {
+        let stat = coordination::patterns::ProcStat::of(process)?;
         Some(Self {
-            parent: Some(id()?),
-            group: id()?,
-            session: id()?,
+            parent: Some(stat.parent),
+            group: stat.group,
+            session: stat.session,
         })
     }
 }
@@ -176,20 +171,13 @@ impl Place {
 #[cfg(not(target_os = "linux"))]
 impl Place {
     /// Of whom a process is a child only this one is told.
-    fn of(process: i32) -> Option<Self> {
-        let process = rustix::process::Pid::from_raw(process);
-        let is_this = process == Some(rustix::process::getpid());
-        let parent = rustix::process::getppid().filter(|_| is_this);
+    fn of(process: u32) -> Option<Self> {
+        let id = |of: Pid| of.as_raw_pid().cast_unsigned();
+        let pid = Pid::from_raw(process.cast_signed());
         Some(Self {
-            parent: parent.map(|parent| parent.as_raw_nonzero().get()),
-            group: rustix::process::getpgid(process)
-                .ok()?
-                .as_raw_nonzero()
-                .get(),
-            session: rustix::process::getsid(process)
-                .ok()?
-                .as_raw_nonzero()
-                .get(),
+            parent: (process == std::process::id()).then(parent_id),
+            group: rustix::process::getpgid(pid).ok().map(id)?,
+            session: rustix::process::getsid(pid).ok().map(id)?,
         })
     }
 }
@@ -208,8 +196,8 @@ pub(crate) fn wait_until_in_front() -> io::Result<()> {
 /// Whether this is in the background of its terminal, and nobody could bring it to the front.
 pub(crate) fn is_left_behind() -> bool {
     let is_behind = |front: Pid| {
-        let this = Place::of(std::process::id().cast_signed());
-        this.is_some_and(|this| this.group != front.as_raw_nonzero().get())
+        let this = Place::of(std::process::id());
+        this.is_some_and(|this| this.group != front.as_raw_pid().cast_unsigned())
     };
     tcgetpgrp(stdout()).is_ok_and(is_behind) && Job::of_this().is_none()
 }

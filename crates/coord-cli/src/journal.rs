@@ -1,13 +1,11 @@
 //! `coord journal`: whether a journal is as it was written, and what is in it.
 
-use std::error::Error;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use coordination::bus::{EventLog, StreamQuery};
+use coordination::bus::{Causes, EventLog, StreamQuery, nearest};
 use coordination::journal::{CheckReport, Compaction, Journal, JournalError, JournalOptions};
-use coordination::workflow::nearest;
 use miette::Diagnostic;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
@@ -71,7 +69,7 @@ impl From<JournalError> for JournalFault {
                 Self::Damaged { message }
             }
             _ => {
-                let message = printable(&with_causes(&error));
+                let message = printable(&error.with_causes());
                 Self::Failed { message }
             }
         }
@@ -83,7 +81,7 @@ impl From<ForgetError> for JournalFault {
         match error {
             ForgetError::Journal(error) => error.into(),
             _ => {
-                let message = printable(&with_causes(&error));
+                let message = printable(&error.with_causes());
                 Self::Failed { message }
             }
         }
@@ -250,11 +248,4 @@ pub(crate) fn no_stream(journal: &Journal, runtime: &Runtime, stream: &str) -> J
         stream: printable(stream),
         help: meant.map(|meant| format!("did you mean `{meant}`?")),
     }
-}
-
-/// An error and all that lies below it.
-pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }

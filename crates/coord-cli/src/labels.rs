@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::file::{Items, WorkflowFile, item_text, printable};
+use crate::file::{Items, WorkflowFile, item_text};
 use crate::process_name::{is_item, item_name};
-use crate::shortened::shortened;
+use crate::shortened::first_line;
 
 /// The columns that the text of an item has at most.
 const ITEM_WIDTH_MAX: usize = 16;
@@ -31,7 +31,7 @@ impl Labels {
 
     /// What a process does something for.
     pub(crate) fn note(&self, process: &str, item: &str) {
-        let label = format!("{process}[{}]", cut(item));
+        let label = format!("{process}[{}]", first_line(item, ITEM_WIDTH_MAX));
         self.labels().insert(process.to_owned(), label.into());
     }
 
@@ -54,17 +54,6 @@ impl Labels {
 
     fn labels(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The beginning of the first line of a text, with a mark where it was cut.
-fn cut(text: &str) -> String {
-    let text = text.trim();
-    let line = text.lines().next().unwrap_or_default();
-    let cut = shortened(&printable(line).replace('\t', " "), ITEM_WIDTH_MAX);
-    match line.len() < text.len() && !cut.ends_with('…') {
-        true => cut + "…",
-        false => cut,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use coordination::workflow::{Shown, nearest};
+use coordination::bus::nearest;
+use coordination::workflow::Shown;
 use miette::Diagnostic;
 
 use crate::file::{Unit, WorkflowFile};

@@ -1,7 +1,5 @@
 //! Figures as people read them, and as lines of blocks.
 
-use std::fmt::Write;
-
 /// What a figure is of, and so how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -108,21 +106,6 @@ pub(crate) fn sparkline(values: &[f64], width: usize) -> String {
     let top = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let bar = |value: &f64| BARS[((value / top).clamp(0.0, 1.0) * 7.0).round() as usize];
     values.iter().map(bar).collect()
-}
-
-/// A name without what a terminal would obey.
-pub(crate) fn printable(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c.is_control() {
-            true => {
-                // A `String` takes everything.
-                let _ = write!(text, "{}", c.escape_default());
-            }
-            false => text.push(c),
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ mod chart;
 
 use std::fmt;
 
-use crate::figures::printable;
+use coord_bus::Printable;
+
 use crate::report::{tables, text};
 use crate::{History, LatencyHistory, LatencyMetrics, Unit};
 use chart::{Axis, Lines, Spans};
@@ -58,7 +59,7 @@ impl Page {
 
     /// The page as text for a terminal, with the charts as lines of blocks.
     pub fn to_text(&self) -> String {
-        let (title, subtitle) = (printable(&self.title), printable(&self.subtitle));
+        let (title, subtitle) = (Printable(&self.title), Printable(&self.subtitle));
         let mut text = format!("{title}: {subtitle}\n");
         if !self.figures.is_empty() {
             text.push_str(&format!("{}\n", self.figures.join(" · ")));
@@ -70,7 +71,7 @@ impl Page {
     #[must_use]
     pub fn tile(mut self, name: &str, figure: impl AsRef<str>) -> Self {
         let in_words = format!("{name}: {}", figure.as_ref());
-        self.figures.push(printable(&in_words));
+        self.figures.push(Printable(&in_words).to_string());
         let (name, figure) = (Text(name), Text(figure.as_ref()));
         self.tiles.push_str(&format!(
             "<div class=tile><b>{figure}</b><span>{name}</span></div>\n"
@@ -218,7 +219,7 @@ impl Page {
     /// A line of text.
     #[must_use]
     pub fn note(mut self, note: &str) -> Self {
-        self.text.push_str(&format!("{}\n", printable(note)));
+        self.text.push_str(&format!("{}\n", Printable(note)));
         self.rest
             .push_str(&format!("<p class=note>{}</p>\n", Text(note)));
         self
@@ -297,7 +298,7 @@ struct Text<'a>(&'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in printable(self.0).chars() {
+        for c in Printable(self.0).to_string().chars() {
             match c {
                 '&' => formatter.write_str("&amp;")?,
                 '<' => formatter.write_str("&lt;")?,

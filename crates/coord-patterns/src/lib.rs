@@ -10,6 +10,7 @@
 //! | [`process`] | | runs real processes in groups of their own, and makes events of what they do |
 //! | [`service`] | | runs processes that are to stay, and asks them whether they are ready, and then whether they are well |
 //! | [`services`] | | starts services that need each other in order, and stops them in reverse |
+//! | `proc_stat` | | what Linux tells of a process: [`ProcStat`] |
 //! | `audit` | `audit-trail` | writes who did what to a chain of entries in which no change goes unnoticed |
 //! | `monitoring` | `process-monitoring` | watches processes: what they do and take, as dashboards and alerts |
 //! | `cli` | `interactive-cli` | completes, checks, explains and predicts what a person types, and follows what is run |
@@ -22,8 +23,6 @@
 compile_error!("coord-patterns runs processes in process groups, which only Unix has");
 
 pub mod pattern;
-mod nearest;
-mod cut;
 mod proc_stat;
 pub mod process;
 pub mod service;
@@ -36,6 +35,8 @@ pub mod monitoring;
 pub mod cli;
 #[cfg(feature = "dynamic-ui")]
 pub mod ui;
+
+pub use proc_stat::ProcStat;
 
 #[cfg(all(doctest, feature = "http-probe"))]
 #[doc = include_str!("../README.md")]

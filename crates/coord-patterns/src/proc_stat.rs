@@ -8,22 +8,23 @@ const READ: usize = 1024;
 
 /// What is read of it; elsewhere there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stat {
+#[non_exhaustive]
+pub struct ProcStat {
     /// Whether it has ended, and only waits to be reaped.
-    pub(crate) is_over: bool,
+    pub is_over: bool,
     /// The id of its parent; 0 for one of another namespace, as below.
-    pub(crate) parent: u32,
+    pub parent: u32,
     /// The id of its group.
-    pub(crate) group: u32,
+    pub group: u32,
     /// The id of its session.
-    pub(crate) session: u32,
+    pub session: u32,
     /// When it began, in ticks since the system did: which no step of its clock changes.
-    pub(crate) began: u64,
+    pub began: u64,
 }
 
-impl Stat {
+impl ProcStat {
     /// That of a process, if there is one of this id.
-    pub(crate) fn of(process: u32) -> Option<Self> {
+    pub fn of(process: u32) -> Option<Self> {
         let mut stat = [0; READ];
         let mut file = File::open(format!("/proc/{process}/stat")).ok()?;
         let read = file.read(&mut stat).ok()?;
@@ -57,15 +58,15 @@ mod tests {
     #[test]
     fn a_program_may_be_called_anything() {
         let more = "7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
-        let stat = |beginning: &[u8]| Stat::parse(&[beginning, more.as_bytes()].concat());
-        let it = Stat {
+        let stat = |beginning: &[u8]| ProcStat::parse(&[beginning, more.as_bytes()].concat());
+        let it = ProcStat {
             is_over: false,
             parent: 1,
             group: 7,
             session: 7,
             began: 4711,
         };
-        let over = Stat {
+        let over = ProcStat {
             is_over: true,
             ..it
         };
@@ -73,23 +74,23 @@ mod tests {
         assert_eq!(stat(b"9 (a) Z 1 2 (\xff) R 1 7 "), Some(it));
         assert_eq!(
             stat(b"9 (sh) S 7 1 "),
-            Some(Stat {
+            Some(ProcStat {
                 parent: 7,
                 group: 1,
                 ..it
             })
         );
         assert_eq!(stat(b"9 (sh) Z 1 7 "), Some(over));
-        assert_eq!(Stat::parse(b""), None);
-        assert_eq!(Stat::parse(b"9 (sh) S 1 7 7 0 -1"), None);
+        assert_eq!(ProcStat::parse(b""), None);
+        assert_eq!(ProcStat::parse(b"9 (sh) S 1 7 7 0 -1"), None);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn when_a_process_began_tells_it_from_another_with_its_id() {
-        let this = Stat::of(std::process::id()).expect("this lives");
+        let this = ProcStat::of(std::process::id()).expect("this lives");
         assert!(this.began > 0 && !this.is_over);
-        assert_eq!(Stat::of(std::process::id()), Some(this));
-        assert_eq!(Stat::of(2_000_000_001), None);
+        assert_eq!(ProcStat::of(std::process::id()), Some(this));
+        assert_eq!(ProcStat::of(2_000_000_001), None);
     }
 }

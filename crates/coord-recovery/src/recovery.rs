@@ -1,7 +1,6 @@
 //! The manager: recognises errors on the bus, does something about them, and counts both.
 
 mod condition;
-mod shortened;
 mod storm;
 mod pattern;
 mod builtin;
@@ -49,6 +48,9 @@ const SCOPE: &str = "error-recovery";
 /// How many events of a topic are still read after a stop: as many as one holds that states no
 /// capacity, so that whoever goes on publishing does not put off the end.
 const LAST_MAX: usize = DEFAULT_CAPACITY;
+
+/// How much of a key, or of a source that an event names, is told, in characters.
+const NAME_MAX: usize = 100;
 
 /// The most error patterns of one manager: each has a task.
 pub const MAX_PATTERNS: usize = 256;

@@ -4,10 +4,10 @@ use std::any::type_name;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{BusError, EventLogError, Failure, LeaseError};
+use coord_bus::{BusError, EventLogError, Failure, LeaseError, nearest};
 
 use crate::durable::Misread;
-use crate::{Faults, RunId, Status, Why, nearest};
+use crate::{Faults, RunId, Status, Why};
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
 /// [`Panicked`](coord_bus::Panicked).

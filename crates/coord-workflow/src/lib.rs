@@ -203,7 +203,7 @@ pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Maybe, Outputs, Step};
 pub use hook::HookCall;
 pub use listing::{RunPhase, RunQuery};
-pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
+pub use name::{NAME_LENGTH_MAX, Shown, is_name};
 pub use orchestrator::{
     DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, DEFAULT_MAX_RECOVERY_ATTEMPTS,
     OrchestratorBuilder, Run, WorkflowOrchestrator,

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::name::nearest;
+use coord_bus::nearest;
+
 use crate::plan::Plan;
 use crate::run::Shared;
 use crate::{Fault, Faults};

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use coord_bus::nearest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::course::Course;
 use crate::plan::Plan;
-use crate::{RunId, WorkflowError, nearest};
+use crate::{RunId, WorkflowError};
 
 /// How many signals of a run may wait for a step to take them, of each name.
 pub const MAX_SIGNALS: usize = 1_000;

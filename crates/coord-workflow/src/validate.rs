@@ -8,10 +8,11 @@ mod shapes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-pub use fault::{Fault, Faults};
+use coord_bus::nearest;
 
-use crate::name::{is_name, nearest};
+use crate::name::is_name;
 use crate::spec::{ForEachSpec, Spec, StepSpec};
+pub use fault::{Fault, Faults};
 
 /// How many faults are told in full: more than anyone repairs between two runs, and few enough
 /// that looking for the nearest right name of each stays quick.

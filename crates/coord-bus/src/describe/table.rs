@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{overflow_name, place, short_type};
-use crate::{Ledger, SubscriberStats, TopicStats};
+use crate::{Ledger, Printable, SubscriberStats, TopicStats, without_middle};
 
 /// No line is longer, unless its numbers are.
 const COLUMNS_MAX: usize = 100;
@@ -104,7 +104,7 @@ impl Columns {
         let widths = counts.iter().map(|count| count.width + 2);
         let taken = INDENT + 2 + overflow + widths.sum::<usize>();
         let room = COLUMNS_MAX.saturating_sub(taken).max(NAME_MIN);
-        let names = subscribers().map(|each| printable(&each.label()).chars().count());
+        let names = subscribers().map(|each| Printable(&each.label()).to_string().chars().count());
         Self {
             who: names.max().unwrap_or_default().min(room),
             overflow,
@@ -149,30 +149,9 @@ fn how(subscriber: &SubscriberStats) -> String {
     how
 }
 
-/// The text, with what a terminal would obey instead of showing written as an escape.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() || (c.is_whitespace() && c != ' ') {
-            true => printable.extend(c.escape_debug()),
-            false => printable.push(c),
-        }
-    }
-    printable
-}
-
 /// The text in this many characters, without its middle if need be.
 fn shortened(text: &str, max: usize) -> String {
-    let text = printable(text);
-    let length = text.chars().count();
-    if length <= max {
-        return text;
-    }
-    let kept = max.saturating_sub(1);
-    let mut short: String = text.chars().take(kept / 2).collect();
-    short.push('…');
-    short.extend(text.chars().skip(length - kept.div_ceil(2)));
-    short
+    without_middle(&Printable(text).to_string(), max).into_owned()
 }
 
 fn push(text: &mut String, more: std::fmt::Arguments<'_>) {

@@ -123,12 +123,12 @@ async fn control_characters_arrive_as_text() {
         source: "a\x1b]0;b\x07".to_owned(),
         ..entry(
             LogLevel::Info,
-            "\x1b[2Jgone\r\nERROR forged\t\u{9b}31mred\x7f",
+            "\x1b[2Jgone\r\nERROR forged\t\u{9b}31mred\x7f\u{202e}",
         )
     };
     publisher.publish(hostile).await.unwrap();
     drop(forwarder);
-    let message = r"\u{1b}[2Jgone\r\nERROR forged\t\u{9b}31mred\u{7f}";
+    let message = r"\u{1b}[2Jgone\r\nERROR forged\t\u{9b}31mred\u{7f}\u{202e}";
     assert_eq!(seen.fields("message"), [message]);
     assert_eq!(seen.fields("source"), [r"a\u{1b}]0;b\u{7}"]);
 }

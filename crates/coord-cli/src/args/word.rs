@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use clap::CommandFactory;
-use coordination::workflow::nearest;
+use coordination::bus::nearest;
 
 use super::Args;
 

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use coordination::bus::cut;
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -46,18 +48,15 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// The beginning of a line that is too long, with how much of it there is not.
 fn shortened(line: &str, bytes: usize) -> String {
-    let mut end = line.len().min(bytes);
-    while !line.is_char_boundary(end) {
-        end -= 1;
-    }
+    let mut kept = cut(line, bytes);
     // No part of what sets a colour.
-    if let Some(escape) = line[..end].rfind('\u{1b}')
-        && !line[escape..end].contains('m')
+    if let Some(escape) = kept.rfind('\u{1b}')
+        && !kept[escape..].contains('m')
     {
-        end = escape;
+        kept = &kept[..escape];
     }
-    let more = line.len() - end;
-    format!("{}\u{1b}[0m… {more} bytes more", &line[..end])
+    let more = line.len() - kept.len();
+    format!("{kept}\u{1b}[0m… {more} bytes more")
 }
 
 /// The last lines of a process. The oldest make room for new ones.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use coordination::workflow::{Shown, nearest};
+use coordination::bus::nearest;
+use coordination::workflow::Shown;
 use miette::SourceSpan;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use coordination::workflow::{NAME_LENGTH_MAX, Shown, nearest};
+use coordination::bus::nearest;
+use coordination::workflow::{NAME_LENGTH_MAX, Shown};
 use serde::Serialize;
 use toml::de::DeTable;
 

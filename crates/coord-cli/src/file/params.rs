@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use coordination::workflow::{Shown, is_name, nearest};
+use coordination::bus::nearest;
+use coordination::workflow::{Shown, is_name};
 use miette::SourceSpan;
 use minijinja::value::Value;
 use toml::Spanned;

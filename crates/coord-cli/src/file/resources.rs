@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use coordination::workflow::{Shown, is_name, nearest};
+use coordination::bus::nearest;
+use coordination::workflow::{Shown, is_name};
 use toml::de::DeTable;
 
 use super::fault::FileFault;

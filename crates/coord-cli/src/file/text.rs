@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 use std::path::Path;
 
+use coordination::bus::{cut, is_printable};
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::read::is_stdin;
@@ -176,9 +177,7 @@ impl Text {
 
     /// The nearest offset, downwards, at which the text may be cut.
     fn boundary(&self, offset: usize) -> usize {
-        let offset = offset.min(self.shown.len());
-        let starts = |&at: &usize| self.shown.is_char_boundary(at);
-        (0..=offset).rev().find(starts).unwrap_or(0)
+        cut(&self.shown, offset).len()
     }
 }
 
@@ -222,14 +221,14 @@ impl SourceCode for Text {
     }
 }
 
-/// The same text with what would move the cursor, change colours or reorder what is read replaced
-/// by as many bytes of something that does not. Line breaks and tabs stay.
+/// The same text with what is not [printable](is_printable) replaced by as many bytes of something that is.
+/// Line breaks and tabs stay.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         let line_break = character == '\r' && characters.peek() == Some(&'\n');
-        if line_break || matches!(character, '\n' | '\t') || !is_hidden(character) {
+        if line_break || matches!(character, '\n' | '\t') || is_printable(character) {
             printable.push(character);
         } else if character.len_utf8() == char::REPLACEMENT_CHARACTER.len_utf8() {
             printable.push(char::REPLACEMENT_CHARACTER);
@@ -238,10 +237,4 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     printable
-}
-
-/// Control characters, and those that change the direction of writing.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use coordination::bus::duration;
-use coordination::workflow::{NAME_LENGTH_MAX, Shown, nearest};
+use coordination::bus::{duration, nearest};
+use coordination::workflow::{NAME_LENGTH_MAX, Shown};
 use miette::SourceSpan;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

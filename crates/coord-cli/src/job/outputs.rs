@@ -10,11 +10,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use coordination::bus::BusExt;
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{Exit, NOTIFICATION, Notification, Severity};
+use coordination::bus::{BusExt, nearest};
 use coordination::patterns::process::ProcessSpec;
-use coordination::workflow::{ForEachSpec, HandlerCall, Shown, StepError, nearest};
+use coordination::workflow::{ForEachSpec, HandlerCall, Shown, StepError};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

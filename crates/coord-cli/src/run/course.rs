@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -226,43 +225,33 @@ impl Course<'_> {
     ) -> Result<Arc<Outcome>, SetUpError> {
         let services = self.job.module.services()?;
         let stay = &self.job.stay;
-        let mut up = pin!(self.stand(run.id(), standing));
-        let (mut is_up, mut is_asked, mut has_stayed) = (false, false, false);
-        let mut failed = None;
+        let mut up = Some(Box::pin(self.stand(run.id(), standing)));
+        let mut is_to_end = false;
         let outcome = loop {
-            let service = tokio::select! {
+            tokio::select! {
                 outcome = run.outcome() => break outcome,
-                () = stay.begun.cancelled(), if !has_stayed => {
-                    has_stayed = true;
+                () = stay.begun.cancelled() => {
                     over.cancel();
-                    if !is_asked {
-                        failed = self.stay(services, (!is_up).then_some(up.as_mut())).await;
-                    }
-                    if let Some(service) = &failed {
-                        self.fail(run, service);
+                    if !is_to_end && let Some(service) = self.stay(services, up.take()).await {
+                        self.fail(run, &service);
                     }
                     // The run is up for as long as they are.
-                    (is_up, is_asked) = (true, true);
                     let _ = services.shutdown(SERVICES_DEADLINE).await;
                     stay.over.cancel();
-                    continue;
+                    break run.outcome().await;
                 }
-                service = self.failure(services), if !is_asked => Some(service),
-                stood = &mut up, if !is_up => {
-                    is_up = true;
+                service = self.failure(services), if !is_to_end => self.fail(run, &service),
+                // What is undone may need those that are still to come up.
+                Some(stood) = async { Some(up.as_mut()?.await) } => {
+                    up = None;
                     match stood {
-                        Ok(()) => continue,
-                        Err(_) if is_asked => continue,
-                        Err(service) => Some(service),
+                        Err(service) if !is_to_end => self.fail(run, &service),
+                        _ => continue,
                     }
                 }
-                () = self.unwanted(), if !is_asked => None,
-            };
-            is_asked = true;
-            match service {
-                Some(service) => self.fail(run, failed.insert(service)),
-                None => run.cancel(),
+                () = self.unwanted(), if !is_to_end => run.cancel(),
             }
+            is_to_end = true;
         };
         let outcome = outcome.map_err(|error| RunsFault::interrupted(run.id(), &error))?;
         over.cancel();

@@ -7,16 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::bus::BusExt;
 use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
+use coordination::bus::{BusExt, Causes};
 use coordination::journal::Journal;
 use coordination::patterns::process::{ProcessRunner, Watchdog};
 use coordination::workflow::RunId;
 use coordination::{CoordinationError, CoordinationModule};
 
 use super::{Begin, SetUpError};
-use crate::journal::with_causes;
 use crate::output_folder::OutputFolder;
 use crate::own_program::own_program;
 use crate::runs::journal_flag;
@@ -109,7 +108,7 @@ impl Guard {
                 }
                 Err(error) => {
                     is_told = true;
-                    let why = with_causes(&error);
+                    let why = error.with_causes();
                     format!(
                         "the watchdog was killed, and no other can be started ({why}): should `coord` be killed, too, \
                          what it runs lives on"

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
-use coordination::bus::{Bus, BusExt, LocalBus, Timestamp};
+use coordination::bus::{Bus, BusExt, Causes, LocalBus, Timestamp};
 use coordination::journal::Journal;
 use coordination::workflow::{
     Command, RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase,
@@ -27,7 +27,6 @@ use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
 use crate::file::{WorkflowFile, printable};
 use crate::hands::Wish;
-use crate::journal::with_causes;
 use crate::kept_output::{Kept, Merged};
 use crate::labels::Labels;
 use crate::process_name::is_item;
@@ -314,7 +313,7 @@ async fn tell(runs: &RunJournal, run: &RunId, command: Command, bus: &LocalBus) 
         at: SystemClock.now(),
         severity: Severity::Warning,
         title: "coord".to_owned(),
-        message: format!("the run was not told: {}", printable(&with_causes(&error))),
+        message: format!("the run was not told: {}", printable(&error.with_causes())),
     };
     // Where the bus is closed, the run has ended.
     let _ = notifications.publish(refused).await;

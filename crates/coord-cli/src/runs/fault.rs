@@ -4,13 +4,13 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use coordination::bus::{Causes, WithCauses};
 use coordination::journal::JournalError;
 use coordination::workflow::{RunId, WorkflowError};
 use miette::Diagnostic;
 
 use crate::exit_code::ExitCode;
 use crate::file::printable;
-use crate::journal::with_causes;
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(crate) enum RunsFault {
@@ -321,7 +321,7 @@ pub(crate) enum RunsFault {
 impl RunsFault {
     pub(crate) fn not_kept(error: &(dyn Error + 'static)) -> Self {
         Self::NotKept {
-            message: printable(&with_causes(error)),
+            message: printable(&WithCauses(error).to_string()),
         }
     }
 
@@ -329,7 +329,7 @@ impl RunsFault {
     pub(crate) fn interrupted(run: &RunId, error: &WorkflowError) -> Self {
         Self::Interrupted {
             run: run.to_string(),
-            message: printable(&with_causes(error)),
+            message: printable(&error.with_causes()),
         }
     }
 
@@ -344,7 +344,7 @@ impl RunsFault {
 
 impl From<WorkflowError> for RunsFault {
     fn from(error: WorkflowError) -> Self {
-        let message = printable(&with_causes(&error));
+        let message = printable(&error.with_causes());
         match error {
             WorkflowError::InvalidRunId { .. } => Self::Id { message },
             WorkflowError::NoSuchRun { run } => Self::NoRun {
@@ -416,7 +416,7 @@ impl From<WorkflowError> for RunsFault {
 
 impl From<JournalError> for RunsFault {
     fn from(error: JournalError) -> Self {
-        let message = printable(&with_causes(&error));
+        let message = printable(&error.with_causes());
         match error {
             JournalError::NotThere { .. } => Self::NoJournal { message },
             _ => Self::Journal { message },

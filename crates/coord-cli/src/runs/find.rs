@@ -1,7 +1,7 @@
 //! Which run is meant: by its id, or by the beginning or the end of it.
 
-use coordination::bus::Timestamp;
-use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, WorkflowError, nearest};
+use coordination::bus::{Timestamp, nearest};
+use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, WorkflowError};
 use serde::de::IgnoredAny;
 
 use super::RunsFault;

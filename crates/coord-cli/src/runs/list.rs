@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anstyle::Style;
-use coordination::bus::Timestamp;
+use coordination::bus::{Causes, Timestamp};
 use coordination::workflow::{RunId, RunPhase, RunSummary, Status, WorkflowError};
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -13,7 +13,6 @@ use super::{find, with_runs};
 use crate::args::{ListArgs, Listed};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
-use crate::journal::with_causes;
 use crate::screen::{self, BAD, GOOD, ODD, QUIET};
 use crate::spoken::Spoken;
 
@@ -63,7 +62,7 @@ fn told((run, seen): &Seen) -> Told<'_> {
         Ok(summary) => Told::Run(summary),
         Err(error) => Told::Unreadable {
             run,
-            error: with_causes(error),
+            error: error.with_causes(),
         },
     }
 }
@@ -114,7 +113,7 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
                 writeln!(out, "{}", line.trim_end())?;
             }
             Err(error) => {
-                let why = printable(&with_causes(error));
+                let why = printable(&error.with_causes());
                 writeln!(out, "{:id_width$}  {BAD}{why}{BAD:#}", run.as_str())?;
             }
         }

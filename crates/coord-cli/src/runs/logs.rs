@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Color, Style};
-use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::OutputStream;
-use coordination::workflow::{RunId, RunJournal, RunState, RunView, nearest};
+use coordination::bus::{Timestamp, nearest};
+use coordination::workflow::{RunId, RunJournal, RunState, RunView};
 use serde::Serialize;
 
 use super::find::latest;

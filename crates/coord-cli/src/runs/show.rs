@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anstyle::Style;
+use coordination::bus::nearest;
 use coordination::workflow::{
-    Graph, GraphState, GraphStep, RunJournal, RunState, RunView, StepPhase, StepView, Why, nearest,
+    Graph, GraphState, GraphStep, RunJournal, RunState, RunView, StepPhase, StepView, Why,
 };
 use serde::Serialize;
 
@@ -21,7 +22,11 @@ use crate::file::printable;
 use crate::job::shown;
 use crate::kept_output::Kept;
 use crate::screen::{self, BAD, GOOD, ODD, QUIET};
+use crate::shortened::first_line;
 use crate::spoken::{Size, Spoken};
+
+/// The columns that a value has at most which a step has put out.
+const VALUE_WIDTH_MAX: usize = 40;
 
 /// A run, for programs.
 #[derive(Serialize)]
@@ -162,7 +167,9 @@ fn remark(view: &RunView, step: &StepView) -> String {
         remarks.push(format!("it could not be undone before a retry: {error}"));
     }
     let outputs = step.output.iter().flat_map(|output| shown(output));
-    remarks.extend(outputs.map(|(name, value)| format!("{name}={}", short(value))));
+    remarks.extend(
+        outputs.map(|(name, value)| format!("{name}={}", first_line(value, VALUE_WIDTH_MAX))),
+    );
     if view.state == RunState::Running {
         match view.why(&step.id) {
             None
@@ -180,17 +187,6 @@ fn said(view: &RunView, why: &Why) -> String {
         Why::Sleep { until } => format!("it waits until {}", local(view.started_at + *until)),
         why => why.to_string(),
     }
-}
-
-/// The first line of a value, and no more of it than fits.
-fn short(value: &str) -> String {
-    const LENGTH_MAX: usize = 40;
-    let first = value.lines().next().unwrap_or_default();
-    let mut short: String = printable(first).chars().take(LENGTH_MAX).collect();
-    if short.len() < value.len() {
-        short.push('…');
-    }
-    short
 }
 
 /// Where a step is, in a word: nobody has cancelled what never began.

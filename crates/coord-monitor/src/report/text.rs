@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::figures::printable;
+use coord_bus::{Printable, shortened};
 
 /// What is left of a long name.
 const NAME_MAX: usize = 36;
@@ -17,15 +17,17 @@ pub(crate) fn write(
     heads: &[&str],
     rows: &[Vec<String>],
 ) -> fmt::Result {
-    let title = printable(title).to_uppercase();
-    let heads = heads.iter().skip(1).map(|head| printable(head));
+    let title = Printable(title).to_string().to_uppercase();
+    let heads = heads.iter().skip(1).map(|head| Printable(head).to_string());
     let mut lines: Vec<Vec<String>> = vec![[title].into_iter().chain(heads).collect()];
     let last = lines[0].len() - 1;
     let most = |column| if column == last { LAST_MAX } else { NAME_MAX };
     let cells = |row: &Vec<String>| {
         let cells = row.iter().take(last + 1).enumerate();
         cells
-            .map(|(column, cell)| shortened(&printable(cell), most(column)))
+            .map(|(column, cell)| {
+                shortened(&Printable(cell).to_string(), most(column)).into_owned()
+            })
             .collect()
     };
     lines.extend(rows.iter().map(cells));
@@ -50,13 +52,4 @@ pub(crate) fn write(
         writeln!(out, "{}", text.trim_end())?;
     }
     Ok(())
-}
-
-fn shortened(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(characters - 1).collect();
-    short.push('…');
-    short
 }

@@ -49,14 +49,16 @@ async fn the_text_tells_topics_with_a_line_of_rates_and_who_is_behind() {
 #[tokio::test(start_paused = true)]
 async fn no_line_of_a_report_obeys_what_a_name_says_to_a_terminal() {
     let stage = Stage::new();
-    stage.tell(completed("\u{1b}[2Jred\n", seconds(1))).await;
+    stage
+        .tell(completed("\u{1b}[2J\u{202e}red\n", seconds(1)))
+        .await;
     let report = stage.monitor.generate_report();
     let text = report.to_string();
     assert!(
-        !text.contains('\u{1b}') && text.contains("build/\\u{1b}[2Jred\\n"),
+        !text.contains('\u{1b}') && text.contains("build/\\u{1b}[2J\\u{202e}red\\n"),
         "{text}"
     );
-    assert!(!report.to_html("A run").contains('\u{1b}'));
+    assert!(!report.to_html("A run").contains(['\u{1b}', '\u{202e}']));
 }
 
 #[tokio::test(start_paused = true)]

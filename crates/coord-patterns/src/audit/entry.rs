@@ -1,14 +1,12 @@
 //! An entry of a trail: what it says, and how it is sealed.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
-use coord_bus::Timestamp;
+use coord_bus::{Printable, Timestamp, cut};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-
-use crate::cut::cut;
 
 /// The longest entry, in bytes. What would be longer keeps who did what, and of the rest its size
 /// and its hash.
@@ -261,33 +259,27 @@ fn is_deeper(value: &Value, depth: usize) -> bool {
     }
 }
 
-/// In one line, for people, with no control characters.
+/// In one line, for people, with what is not [printable](coord_bus::is_printable) as escapes.
 impl fmt::Display for AuditEntry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |text: &str| text.replace(char::is_control, "\u{FFFD}");
-        write!(formatter, "{:>5}  {}", self.number, self.at)?;
-        write!(
-            formatter,
-            "  {}  {}",
-            plain(&self.actor),
-            plain(&self.action)
-        )?;
+        let (number, at) = (self.number, self.at);
+        let mut line = format!("{number:>5}  {at}  {}  {}", self.actor, self.action);
         if !self.subject.is_empty() {
-            write!(formatter, " {}", plain(&self.subject))?;
+            write!(line, " {}", self.subject)?;
         }
         match (&self.before, &self.after) {
             (None, None) => {}
-            (None, Some(after)) => write!(formatter, ": {after}")?,
-            (Some(before), None) => write!(formatter, ": {before} → nothing")?,
-            (Some(before), Some(after)) => write!(formatter, ": {before} → {after}")?,
+            (None, Some(after)) => write!(line, ": {after}")?,
+            (Some(before), None) => write!(line, ": {before} → nothing")?,
+            (Some(before), Some(after)) => write!(line, ": {before} → {after}")?,
         }
         if let Some(event) = &self.event {
-            write!(formatter, "  {event}")?;
+            write!(line, "  {event}")?;
         }
         if let Some(correlation) = &self.correlation {
-            write!(formatter, "  [{}]", plain(correlation))?;
+            write!(line, "  [{correlation}]")?;
         }
-        Ok(())
+        Printable(&line).fmt(formatter)
     }
 }
 

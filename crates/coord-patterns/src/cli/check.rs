@@ -2,11 +2,11 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
+use coord_bus::all_near;
 use coord_bus::vocabulary::CliFault;
 
 use super::position::{Misfit, Position};
 use super::words::{Word, split};
-use crate::nearest::likely;
 
 /// How many suggestions there are at most.
 const MAX_SUGGESTIONS: usize = 3;
@@ -128,8 +128,8 @@ fn fault(position: &Position<'_>, misfit: &Misfit, word: &Word, names: &[String]
         Misfit::Value => format!("`{text}` is none of {}", names.join(", ")),
         Misfit::Surplus => format!("`{text}` is one argument too many{of}"),
     };
-    let mut suggestions = likely(text, names.iter().map(String::as_str));
-    suggestions.truncate(MAX_SUGGESTIONS);
+    let near = all_near(text, names.iter().map(String::as_str)).into_iter();
+    let suggestions = near.take(MAX_SUGGESTIONS).map(str::to_owned).collect();
     CliFault {
         start: word.start,
         end: word.end,

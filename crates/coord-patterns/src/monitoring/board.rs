@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use coord_bus::Timestamp;
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{
     DashboardUpdate, Exit, Notification, ProcessHealth, ProcessLifecycle, ProcessOutput,
     ProcessState, ServiceLifecycle, ServiceState,
 };
+use coord_bus::{Timestamp, cut};
 
 use super::census::{Answer, Asked, Life, living};
 use super::watched::{Phase, Watched};
 use super::{MonitoringError, ProcessMonitoringConfig};
-use crate::cut::cut;
 
 /// How many processes are watched at once.
 pub const MAX_WATCHED: usize = 256;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
 #[cfg(target_os = "linux")]
-use crate::proc_stat::Stat;
+use crate::proc_stat::ProcStat;
 
 /// How many processes of one that is watched are remembered by themselves.
 const MAX_REMEMBERED: usize = 1024;
@@ -245,7 +245,7 @@ impl Meter {
 /// says of the beginning is added to when the machine began, which is another time once its clock was set.
 #[cfg(target_os = "linux")]
 fn stat(process: &Process) -> Option<(Option<Pid>, u64)> {
-    let stat = Stat::of(process.pid().as_u32())?;
+    let stat = ProcStat::of(process.pid().as_u32())?;
     let group = (stat.group > 0).then(|| Pid::from_u32(stat.group));
     Some((group, stat.began))
 }

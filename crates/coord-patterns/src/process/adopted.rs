@@ -10,7 +10,7 @@ use coord_bus::time;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::proc_stat::Stat;
+use crate::proc_stat::ProcStat;
 
 /// How long after a look nothing is looked for: so many that end one after the other cost little.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub async fn reap_adopted() -> io::Result<Infallible> {
     let mut ends = signal(SignalKind::child())?;
     let this = std::process::id();
     loop {
-        if let Some(own) = Stat::of(this) {
+        if let Some(own) = ProcStat::of(this) {
             adopted(this, own).for_each(reap);
         }
         ends.recv().await;
@@ -47,11 +47,11 @@ pub async fn reap_adopted() -> io::Result<Infallible> {
 }
 
 /// The children of this program that have ended, and were not started by it.
-fn adopted(this: u32, own: Stat) -> impl Iterator<Item = Pid> {
+fn adopted(this: u32, own: ProcStat) -> impl Iterator<Item = Pid> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(move |entry| {
         let process = entry.file_name().to_str()?.parse().ok()?;
-        let stat = Stat::of(process)?;
+        let stat = ProcStat::of(process)?;
         let is_started = stat.group == process && stat.session == own.session;
         let is_adopted = stat.is_over && stat.parent == this && !is_started;
         is_adopted.then(|| Pid::from_raw(process.cast_signed()))?

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coord_bus::{BusError, Refusal, Refused, WithCauses};
+use coord_bus::{BusError, Refusal, Refused};
 use rustix::io::Errno;
 
 use super::ProcessSpec;
@@ -247,15 +247,12 @@ impl ProcessError {
             source: refused.reason,
         }
     }
-
-    /// The error and its causes, in one line.
-    pub(crate) fn with_causes(&self) -> String {
-        WithCauses(self).to_string()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use coord_bus::Causes;
+
     use super::*;
 
     // Here, because a test that opens too many files fails those beside it.

@@ -11,7 +11,7 @@ use coord_bus::time;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::proc_stat::Stat;
+use crate::proc_stat::ProcStat;
 
 /// Between two looks where the system cannot say when it is time for one.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -72,7 +72,7 @@ pub(super) fn living(group: Pid) -> Vec<Pid> {
     let group = group.as_raw_pid().cast_unsigned();
     let member = |entry: fs::DirEntry| {
         let process = entry.file_name().to_str()?.parse().ok()?;
-        let stat = Stat::of(process)?;
+        let stat = ProcStat::of(process)?;
         let is_living = !stat.is_over && stat.group == group;
         is_living.then(|| Pid::from_raw(process.cast_signed()))?
     };

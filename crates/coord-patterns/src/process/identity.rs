@@ -4,12 +4,12 @@ use std::fs;
 
 use rustix::process::Pid;
 
-use crate::proc_stat::Stat;
+use crate::proc_stat::ProcStat;
 
 /// When a process began, where the system tells: with its id, that is what makes it out, for as long as
 /// the system is up.
 pub(super) fn begun(process: Pid) -> Option<u64> {
-    Stat::of(process.as_raw_pid().cast_unsigned()).map(|stat| stat.began)
+    ProcStat::of(process.as_raw_pid().cast_unsigned()).map(|stat| stat.began)
 }
 
 /// Since the system was started, and among which processes: those that see each other's ids.

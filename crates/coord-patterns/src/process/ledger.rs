@@ -8,13 +8,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use coord_bus::cut;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
 use super::birth::{Mark, groups_of};
 use super::identity::{begun, world};
 use super::left_behind::{LeftBehind, LeftGroup};
-use crate::cut::cut;
 
 /// How long a note is, with what fills it up.
 const SLOT: usize = 128;

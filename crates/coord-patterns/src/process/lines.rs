@@ -6,6 +6,7 @@
 use std::mem;
 
 use anstyle_parse::state::{Action, State, state_change};
+use coord_bus::cut;
 
 /// The longest line, in bytes; a longer one is published in parts, each but the last marked
 /// [`continues`](coord_bus::vocabulary::ProcessOutput::continues). It bounds what one process can
@@ -186,11 +187,10 @@ impl Lines {
 
 /// The last place up to this one at which no character and no colour is cut through.
 pub(super) fn whole_until(line: &str, end: usize) -> usize {
-    let fits = |end: &usize| line.is_char_boundary(*end);
-    let end = (0..=end).rev().find(fits).unwrap_or(0);
-    match line[..end].rfind('\x1b') {
-        Some(escape) if !line[escape..end].contains('m') => escape,
-        _ => end,
+    let whole = cut(line, end);
+    match whole.rfind('\x1b') {
+        Some(escape) if !whole[escape..].contains('m') => escape,
+        _ => whole.len(),
     }
 }
 

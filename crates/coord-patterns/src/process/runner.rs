@@ -7,7 +7,7 @@ use coord_bus::vocabulary::{
     Exit, OutputStream, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput,
     ProcessState,
 };
-use coord_bus::{Bus, BusExt, CancellationToken, Envelope, Publisher, Timestamp};
+use coord_bus::{Bus, BusExt, CancellationToken, Causes, Envelope, Publisher, Timestamp};
 use rustix::process::Signal;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::{join, select, try_join};

@@ -113,7 +113,7 @@ fn continue_those_to_begin() {
 
     use rustix::process::{Pid, Signal, kill_process};
 
-    use crate::proc_stat::Stat;
+    use crate::proc_stat::ProcStat;
 
     let this = std::process::id();
     let Ok(line) = fs::read("/proc/self/cmdline") else {
@@ -124,7 +124,7 @@ fn continue_those_to_begin() {
         let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let is_child = Stat::of(process).is_some_and(|stat| stat.parent == this);
+        let is_child = ProcStat::of(process).is_some_and(|stat| stat.parent == this);
         if is_child
             && fs::read(entry.path().join("cmdline")).is_ok_and(|of_child| of_child == line)
             && let Some(pid) = Pid::from_raw(process.cast_signed())

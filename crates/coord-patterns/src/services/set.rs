@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use coord_bus::vocabulary::SERVICE_LIFECYCLE;
-use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure};
+use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, nearest};
 use tokio::sync::watch;
 
 use super::course::{Course, Stage, Table};
 use super::{ManagedService, ServicesConfig, ServicesError};
-use crate::nearest::nearest;
 use crate::pattern::{Claim, Pattern, PatternContext};
 
 /// How many services a set has at most.
@@ -68,7 +67,7 @@ impl Services {
             return Err(ServicesError::UnknownNeed {
                 service: service_name,
                 need: (*need).to_owned(),
-                nearest: nearest(need, names()),
+                nearest: nearest(need, names()).map(str::to_owned),
             });
         }
         self.members.push(Member {

@@ -115,6 +115,19 @@ async fn an_entry_says_who_did_what_and_no_secret() {
 }
 
 #[tokio::test]
+async fn no_entry_obeys_what_it_says_to_a_terminal() {
+    let log = Arc::new(MemoryEventLog::new());
+    let mut facts = fact("signs\nin");
+    facts.actor = "\u{1b}[2J\u{202e}".to_owned();
+    facts.event = Some(json!("\u{9b}31m"));
+    writer(&log).await.unwrap().append([facts]).await.unwrap();
+    let entries = audit::entries(&*log, "audit", 1, 1).await.unwrap();
+    let line = entries[0].to_string();
+    let told = r#"  \u{1b}[2J\u{202e}  signs\nin  "\u{9b}31m""#;
+    assert!(line.ends_with(told), "{line}");
+}
+
+#[tokio::test]
 async fn the_hash_is_that_of_the_line_without_it() {
     let log = Arc::new(MemoryEventLog::new());
     writer(&log)

@@ -463,6 +463,11 @@ fn what_is_needed_is_added_before_and_a_wrong_name_is_answered_with_the_nearest(
         error.to_string().contains("did you mean `database`?"),
         "{error}"
     );
+    let services_of_run = services().add("run", [], Told::default()).unwrap();
+    let error = services_of_run
+        .add("api", ["rnu"], Told::default())
+        .unwrap_err();
+    assert!(error.to_string().contains("did you mean `run`?"), "{error}");
     let error = services().add("database", [], Told::default()).unwrap_err();
     assert!(matches!(error, ServicesError::NameTaken { .. }));
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coord_bus::shortened;
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Recovery, Severity};
 
+use super::NAME_MAX;
 use super::desk::Reports;
-use super::shortened::{NAME_MAX, shortened};
 use crate::policy::{
     BreakerEvent, BreakerState, CircuitBreaker, MAX_LISTENERS, Policy, PolicyAction, PolicyError,
     PolicyEvent,
@@ -163,8 +164,8 @@ impl<E> Reporter<E> {
         let Some(key) = key else {
             return Arc::clone(&self.name);
         };
-        let key = shortened(&key.to_string(), NAME_MAX);
-        format!("{}/{key}", self.name).into()
+        let key = key.to_string();
+        format!("{}/{}", self.name, shortened(&key, NAME_MAX)).into()
     }
 
     /// Notes what the policy recovers from: whatever else it does ends in the call's own error.

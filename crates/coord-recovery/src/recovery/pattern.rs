@@ -9,16 +9,15 @@ use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Severity, Transition, WORKFLOW_EVENTS, WorkflowEvent};
 use coord_bus::{
     AnyDelivery, BoxFuture, Bus, BusError, BusExt, CancellationToken, Cause, Event, Overflow,
-    Pattern, PatternSubscriber, Received, Subscriber, Topic, panic_message,
+    Pattern, PatternSubscriber, Received, Subscriber, Topic, panic_message, shortened,
 };
 use serde_json::Value;
 use tokio::select;
 
 use super::condition::{find, message};
 use super::desk::{Desk, PUBLISHER};
-use super::shortened::{NAME_MAX, shortened};
 use super::storm::{GROUP_MAX, Storm};
-use super::{Condition, LAST_MAX, MAX_MATCHES, RecoveryStrategy, SCOPE};
+use super::{Condition, LAST_MAX, MAX_MATCHES, NAME_MAX, RecoveryStrategy, SCOPE};
 
 /// What an error looks like: on one topic by a function, or on all topics that match a pattern of
 /// names by a [`Condition`].
@@ -388,7 +387,7 @@ impl Over {
             return None;
         }
         let field = |path: &str, characters| {
-            find(event, path).map(|value| shortened(&in_words(value), characters))
+            find(event, path).map(|value| shortened(&in_words(value), characters).into_owned())
         };
         let source = field(self.source_field.as_deref().unwrap_or("source"), NAME_MAX);
         let message = message(event).unwrap_or(topic);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use coord_bus::cut;
+
 use super::{Course, Refused};
 use crate::outcome::Status;
 use crate::plan::Plan;
@@ -12,9 +14,7 @@ const LINE_MAX: usize = 500;
 /// The first line of it, as far as that is told.
 fn line_of(words: &str) -> String {
     let line = words.lines().next().unwrap_or_default();
-    let is_end = |end: &usize| line.is_char_boundary(*end);
-    let end = (0..=LINE_MAX.min(line.len())).rev().find(is_end);
-    let told = &line[..end.unwrap_or_default()];
+    let told = cut(line, LINE_MAX);
     match told.len() < words.trim_end().len() {
         true => format!("{told}…"),
         false => told.to_owned(),

@@ -40,8 +40,7 @@ pub(crate) fn cut(words: &str) -> Box<str> {
     if words.len() <= WORDS_MAX {
         return words.into();
     }
-    let is_end = |end: &usize| words.is_char_boundary(*end);
-    let end = (0..=WORDS_MAX).rev().find(is_end).unwrap_or_default();
-    let more = words.len() - end;
-    format!("{} … and {more} bytes more", &words[..end]).into()
+    let kept = coord_bus::cut(words, WORDS_MAX);
+    let more = words.len() - kept.len();
+    format!("{kept} … and {more} bytes more").into()
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use coord_bus::nearest;
+
 use super::{Fault, Found};
-use crate::name::nearest;
 use crate::spec::StepSpec;
 
 pub(super) fn check(steps: &[StepSpec], workflows: &BTreeMap<&str, Vec<&str>>, found: &mut Found) {

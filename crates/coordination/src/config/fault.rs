@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use coord_bus::{cut, is_printable};
+
 /// The most faults that are told at once; of more, the number is told.
 const FAULTS_MAX: usize = 100;
 
@@ -42,13 +44,13 @@ impl ConfigFault {
         message: String,
         help: Option<String>,
     ) -> Self {
-        let start = boundary(text, span.start);
-        let before = &text[..start];
+        let before = cut(text, span.start);
+        let start = before.len();
         let line = before.matches('\n').count() + 1;
         let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
         let shown = text[begin..].lines().next().unwrap_or_default();
         let column = text[begin..start].chars().count();
-        let marked = &text[start..boundary(text, span.end.max(start))];
+        let marked = &cut(text, span.end.max(start))[start..];
         let marked = marked.lines().next().unwrap_or_default().chars().count();
         Self {
             place: format!("{}:{line}:{}", printable(name), column + 1),
@@ -57,12 +59,6 @@ impl ConfigFault {
             excerpt: Some(excerpt(line, shown, column, marked)),
         }
     }
-}
-
-/// The last place up to this one at which a character begins.
-fn boundary(text: &str, at: usize) -> usize {
-    let mut before = (0..=at.min(text.len())).rev();
-    before.find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// The line with a caret under what is meant.
@@ -85,8 +81,8 @@ fn excerpt(line: usize, text: &str, column: usize, marked: usize) -> String {
 pub(super) fn printable(text: &str) -> String {
     let shown = text.chars().map(|char| match char {
         '\t' => ' ',
-        char if char.is_control() => '?',
-        char => char,
+        char if is_printable(char) => char,
+        _ => '?',
     });
     shown.collect()
 }

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 #[cfg(feature = "workflows")]
 use std::num::NonZeroUsize;
 
+use coord_bus::nearest;
+
 use super::CoordinationConfig;
 use super::value::Value;
 
@@ -53,11 +55,10 @@ impl Setting {
     }
 }
 
-/// Of these names the one most like what was written, if one is like enough: as clap decides it.
+/// Which of these names was probably meant.
 pub(super) fn meant(written: &str, names: impl Iterator<Item = String>) -> Option<String> {
-    let likely = names.map(|name| (strsim::jaro(written, &name), name));
-    let likely = likely.filter(|(likeness, _)| *likeness > 0.7);
-    let (_, name) = likely.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    let names: Vec<_> = names.collect();
+    let name = nearest(written, names.iter().map(String::as_str))?;
     Some(format!("did you mean `{name}`?"))
 }
 

@@ -262,12 +262,12 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn a_value_of_a_variable_is_shown_when_it_is_none() {
     let variables = [
-        ("COORDINATION_WORKFLOWS_ENABLED", "fals\u{1b}e"),
+        ("COORDINATION_WORKFLOWS_ENABLED", "fals\u{1b}\u{202e}e"),
         ("HOME", "COORDINATION_"),
     ];
     assert_eq!(
         default().with_variables(variables).unwrap_err().to_string(),
-        "COORDINATION_WORKFLOWS_ENABLED: `fals?e` is not true or false"
+        "COORDINATION_WORKFLOWS_ENABLED: `fals??e` is not true or false"
     );
 }
 

@@ -12,6 +12,7 @@ mod tests;
 use std::time::Duration;
 
 use coordination::bus::vocabulary::{LogEvent, LogLevel};
+use coordination::bus::without_middle;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -22,6 +23,7 @@ use super::history::History;
 use super::look::Look;
 use super::view::{Asking, Over, Question, View};
 use crate::board::{Board, Row, State};
+use crate::shortened::shortened;
 use crate::spoken::Spoken;
 
 /// The smallest screen on which anything can be told apart.
@@ -378,30 +380,12 @@ fn bytes(bytes: u64) -> String {
 
 /// As much of a text as fits, with a mark where it was cut.
 pub(super) fn cut(text: &str, width: usize, look: Look) -> String {
-    let text = look.text(text);
-    if text.chars().count() <= width {
-        return text;
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    kept + look.ellipsis()
+    look.text(&shortened(text, width))
 }
 
-/// As much of a name as fits, with a mark in its middle where it was cut: names that belong together differ at
-/// their ends.
+/// The same of a name, with the mark in its middle.
 pub(super) fn cut_name(name: &str, width: usize, look: Look) -> String {
-    let name = look.text(name);
-    let length = name.chars().count();
-    if length <= width {
-        return name;
-    }
-    let kept = width.saturating_sub(1);
-    let end = kept / 2;
-    let begin: String = name.chars().take(kept - end).collect();
-    let end: String = name.chars().skip(length - end).collect();
-    match width {
-        0 => String::new(),
-        _ => begin + look.ellipsis() + &end,
-    }
+    look.text(&without_middle(name, width))
 }
 
 fn selected(style: Style) -> Style {

@@ -75,11 +75,6 @@ impl Look {
         if self.unicode { " · " } else { " - " }
     }
 
-    /// Where something was cut.
-    pub(super) fn ellipsis(self) -> &'static str {
-        if self.unicode { "…" } else { "~" }
-    }
-
     /// What can be shown of a text.
     pub(super) fn text(self, text: &str) -> String {
         if self.unicode || text.is_ascii() {

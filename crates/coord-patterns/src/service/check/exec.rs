@@ -1,5 +1,7 @@
 //! What a command says of a service, by its exit code.
 
+use coord_bus::Causes;
+
 use crate::process::{ProcessRunner, ProcessSpec};
 use crate::service::answer::Answer;
 

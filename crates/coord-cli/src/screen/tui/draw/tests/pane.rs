@@ -275,3 +275,16 @@ async fn a_line_that_is_longer_than_the_pane_is_seen_from_its_beginning_to_its_e
     }
     assert!(words.iter().all(|word| seen.contains(word)));
 }
+
+#[test]
+fn a_text_of_wide_characters_is_cut_to_its_columns() {
+    let look = Look {
+        unicode: true,
+        ..Look::PLAIN
+    };
+    assert_eq!(cut("日本語", 4, look), "日…");
+    assert_eq!(cut("日本語", 6, look), "日本語");
+    assert_eq!(cut("cut here", 4, Look::PLAIN), "cut~");
+    assert_eq!(cut_name("build-linux", 6, Look::PLAIN), "bui~ux");
+    assert_eq!(cut_name("build-linux", 0, Look::PLAIN), "");
+}
