@@ -77,8 +77,7 @@
 //! | `task_scope` | the owner of background tasks: [`TaskScope`]; and what blocks, off their threads: [`run_blocking`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`]; what is told of with its causes: [`Causes`] |
-//! | `printable` `cut` | texts from outside, as they may be shown: [`Printable`], and as long as they may be: [`shortened`] |
-//! | `nearest` | the name that was meant where one is wrong: [`nearest()`] |
+//! | `text` | texts from outside: as they may be [shown](text::Printable), as long as they may be ([`text::shortened`]), and the name that was [meant](text::nearest) |
 //! | [`vocabulary`] | the events that all crates know |
 //! | `log_forwarder` | log events as events of `tracing`: [`LogForwarder`] |
 //! | `byte_bus` | a bus for tests, on which every event and request becomes bytes, and faults happen: [`ByteBus`] |
@@ -183,9 +182,7 @@ pub mod duration;
 mod task_scope;
 mod backoff;
 mod failure;
-mod printable;
-mod cut;
-mod nearest;
+pub mod text;
 pub mod vocabulary;
 #[cfg(feature = "tracing")]
 mod log_forwarder;
@@ -200,7 +197,6 @@ pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
 pub use byte_bus::{ByteBus, FaultCounts, Faults};
-pub use cut::{cut, shortened, without_middle};
 pub use dead_letter::DeadLetter;
 pub use describe::{Description, mermaid_label};
 pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
@@ -236,12 +232,10 @@ pub use memory_event_log::MemoryEventLog;
 pub use memory_leases::MemoryLeases;
 #[cfg(feature = "local")]
 pub use memory_work_queue::MemoryWorkQueue;
-pub use nearest::{all_near, nearest};
 pub use options::{Overflow, SubscribeOptions};
 pub use pattern::{
     AnyDelivery, Attached, Pattern, PatternOptions, PatternSubscriber, Watch, Watchers, Watching,
 };
-pub use printable::{Printable, is_printable};
 pub use publish::{Publish, Publisher};
 pub use received::{Batch, Delivery, Received};
 #[cfg(feature = "test-util")]

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use tracing::{Level, event};
 
 use crate::vocabulary::{LOG_EVENTS, LogEvent, LogLevel};
-use crate::{Bus, BusError, BusExt, Delivery, Overflow, Printable, Subscriber, TaskScope};
+use crate::{Bus, BusError, BusExt, Delivery, Overflow, Subscriber, TaskScope, text::Printable};
 
 /// The target of all that is forwarded, for filters such as `coord::log_events=info`.
 const TARGET: &str = "coord::log_events";

@@ -12,7 +12,7 @@ use futures_core::future::BoxFuture;
 use crate::bus::{Opened, open};
 use crate::{
     Bus, BusError, Delivery, Drained, Event, LocalBus, Log, Opening, Port, Topic, TopicStats,
-    Watch, Watching, shortened, time,
+    Watch, Watching, text::shortened, time,
 };
 
 /// How many of the last events of each topic a [`RecordingBus`] remembers: more than a test can

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 
 use crate::args::{Color, ExplainArgs};
 use crate::exit_code::ExitCode;

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use coordination::bus::{Causes, EventLog, StreamQuery, nearest};
+use coordination::bus::{Causes, EventLog, StreamQuery, text::nearest};
 use coordination::journal::{CheckReport, Compaction, Journal, JournalError, JournalOptions};
 use miette::Diagnostic;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::Shown;
 use miette::Diagnostic;
 

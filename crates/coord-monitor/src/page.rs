@@ -5,7 +5,7 @@ mod chart;
 
 use std::fmt;
 
-use coord_bus::Printable;
+use coord_bus::text::Printable;
 
 use crate::report::{tables, text};
 use crate::{History, LatencyHistory, LatencyMetrics, Unit};

@@ -4,7 +4,7 @@ use std::any::type_name;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{BusError, EventLogError, Failure, LeaseError, nearest};
+use coord_bus::{BusError, EventLogError, Failure, LeaseError, text::nearest};
 
 use crate::durable::Misread;
 use crate::{Faults, RunId, Status, Why};

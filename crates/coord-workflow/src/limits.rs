@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use coord_bus::nearest;
+use coord_bus::text::nearest;
 
 use crate::plan::Plan;
 use crate::run::Shared;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use coord_bus::shortened;
+use coord_bus::text::shortened;
 
 /// The longest name of a workflow or a step, in characters.
 pub const NAME_LENGTH_MAX: usize = 64;

@@ -8,7 +8,7 @@ mod shapes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-use coord_bus::nearest;
+use coord_bus::text::nearest;
 
 use crate::name::is_name;
 use crate::spec::{ForEachSpec, Spec, StepSpec};

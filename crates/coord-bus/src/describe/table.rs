@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{overflow_name, place, short_type};
-use crate::{Ledger, Printable, SubscriberStats, TopicStats, without_middle};
+use crate::{Ledger, SubscriberStats, TopicStats, text::Printable, text::without_middle};
 
 /// No line is longer, unless its numbers are.
 const COLUMNS_MAX: usize = 100;

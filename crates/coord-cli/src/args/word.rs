@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use clap::CommandFactory;
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 
 use super::Args;
 

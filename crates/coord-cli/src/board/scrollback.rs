@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use coordination::bus::cut;
+use coordination::bus::text::cut;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]

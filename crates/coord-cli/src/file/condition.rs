@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::Shown;
 use miette::SourceSpan;
 use minijinja::value::{Value, ValueKind};

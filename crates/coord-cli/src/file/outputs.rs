@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::{NAME_LENGTH_MAX, Shown};
 use serde::Serialize;
 use toml::de::DeTable;

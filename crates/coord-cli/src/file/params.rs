@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::{Shown, is_name};
 use miette::SourceSpan;
 use minijinja::value::Value;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 
 use super::fault::FileFault;
 use super::located::located;

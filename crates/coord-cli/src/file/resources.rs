@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::{Shown, is_name};
 use toml::de::DeTable;
 

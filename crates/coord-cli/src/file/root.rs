@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::{NAME_LENGTH_MAX, is_name};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

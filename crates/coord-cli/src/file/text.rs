@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 use std::path::Path;
 
-use coordination::bus::{cut, is_printable};
+use coordination::bus::{text::cut, text::is_printable};
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::read::is_stdin;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use coordination::bus::{duration, nearest};
+use coordination::bus::{duration, text::nearest};
 use coordination::workflow::{NAME_LENGTH_MAX, Shown};
 use miette::SourceSpan;
 use toml::Spanned;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{Exit, NOTIFICATION, Notification, Severity};
-use coordination::bus::{BusExt, nearest};
+use coordination::bus::{BusExt, text::nearest};
 use coordination::patterns::process::ProcessSpec;
 use coordination::workflow::{ForEachSpec, HandlerCall, Shown, StepError};
 use rustix::fs::OFlags;

@@ -1,6 +1,6 @@
 //! Which run is meant: by its id, or by the beginning or the end of it.
 
-use coordination::bus::{Timestamp, nearest};
+use coordination::bus::{Timestamp, text::nearest};
 use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, WorkflowError};
 use serde::de::IgnoredAny;
 

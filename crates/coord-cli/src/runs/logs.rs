@@ -8,7 +8,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::OutputStream;
-use coordination::bus::{Timestamp, nearest};
+use coordination::bus::{Timestamp, text::nearest};
 use coordination::workflow::{RunId, RunJournal, RunState, RunView};
 use serde::Serialize;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anstyle::Style;
-use coordination::bus::nearest;
+use coordination::bus::text::nearest;
 use coordination::workflow::{
     Graph, GraphState, GraphStep, RunJournal, RunState, RunView, StepPhase, StepView, Why,
 };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coord_bus::{Printable, shortened};
+use coord_bus::{text::Printable, text::shortened};
 
 /// What is left of a long name.
 const NAME_MAX: usize = 36;

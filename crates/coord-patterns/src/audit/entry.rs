@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use coord_bus::{Printable, Timestamp, cut};
+use coord_bus::{Timestamp, text::Printable, text::cut};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -259,7 +259,7 @@ fn is_deeper(value: &Value, depth: usize) -> bool {
     }
 }
 
-/// In one line, for people, with what is not [printable](coord_bus::is_printable) as escapes.
+/// In one line, for people, with what is not [printable](coord_bus::text::is_printable) as escapes.
 impl fmt::Display for AuditEntry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, at) = (self.number, self.at);

@@ -2,7 +2,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
-use coord_bus::all_near;
+use coord_bus::text::all_near;
 use coord_bus::vocabulary::CliFault;
 
 use super::position::{Misfit, Position};

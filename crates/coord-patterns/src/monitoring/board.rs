@@ -7,7 +7,7 @@ use coord_bus::vocabulary::{
     DashboardUpdate, Exit, Notification, ProcessHealth, ProcessLifecycle, ProcessOutput,
     ProcessState, ServiceLifecycle, ServiceState,
 };
-use coord_bus::{Timestamp, cut};
+use coord_bus::{Timestamp, text::cut};
 
 use super::census::{Answer, Asked, Life, living};
 use super::watched::{Phase, Watched};

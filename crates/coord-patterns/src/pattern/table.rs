@@ -116,7 +116,7 @@ impl Table {
         let names = self.0.keys().map(String::as_str);
         PatternError::Unknown {
             pattern: name.to_owned(),
-            nearest: coord_bus::nearest(name, names).map(str::to_owned),
+            nearest: coord_bus::text::nearest(name, names).map(str::to_owned),
         }
     }
 

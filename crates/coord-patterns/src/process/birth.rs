@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, getpid, kill_process_group};
 
 use super::identity::{begun, command_line_of, variable_of};
-use crate::proc_stat::Stat;
+use crate::proc_stat::ProcStat;
 
 /// The variable that has the mark.
 pub(super) const VARIABLE: &str = "COORD_PROCESS";
@@ -58,7 +58,7 @@ pub(super) fn groups_of(marks: &[Mark]) -> HashMap<Pid, Mark> {
         return groups;
     }
     for process in processes() {
-        let marked = Stat::of(process)
+        let marked = ProcStat::of(process)
             .filter(|stat| !stat.is_over)
             .and_then(|stat| {
                 let mark = variable_of(process, VARIABLE)?;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use coord_bus::cut;
+use coord_bus::text::cut;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 

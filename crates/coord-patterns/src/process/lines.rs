@@ -6,7 +6,7 @@
 use std::mem;
 
 use anstyle_parse::state::{Action, State, state_change};
-use coord_bus::cut;
+use coord_bus::text::cut;
 
 /// The longest line, in bytes; a longer one is published in parts, each but the last marked
 /// [`continues`](coord_bus::vocabulary::ProcessOutput::continues). It bounds what one process can

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coord_bus::cut;
+use coord_bus::text::cut;
 
 /// The longest answer that is told, in bytes; more of what a command prints is cut off.
 const MAX_ANSWER: usize = 256;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use coord_bus::vocabulary::SERVICE_LIFECYCLE;
-use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, nearest};
+use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, text::nearest};
 use tokio::sync::watch;
 
 use super::course::{Course, Stage, Table};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coord_bus::shortened;
+use coord_bus::text::shortened;
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Recovery, Severity};
 

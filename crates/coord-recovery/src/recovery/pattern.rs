@@ -9,7 +9,7 @@ use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Severity, Transition, WORKFLOW_EVENTS, WorkflowEvent};
 use coord_bus::{
     AnyDelivery, BoxFuture, Bus, BusError, BusExt, CancellationToken, Cause, Event, Overflow,
-    Pattern, PatternSubscriber, Received, Subscriber, Topic, panic_message, shortened,
+    Pattern, PatternSubscriber, Received, Subscriber, Topic, panic_message, text::shortened,
 };
 use serde_json::Value;
 use tokio::select;

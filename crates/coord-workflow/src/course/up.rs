@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coord_bus::cut;
+use coord_bus::text::cut;
 
 use super::{Course, Refused};
 use crate::outcome::Status;

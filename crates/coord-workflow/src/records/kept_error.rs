@@ -40,7 +40,7 @@ pub(crate) fn cut(words: &str) -> Box<str> {
     if words.len() <= WORDS_MAX {
         return words.into();
     }
-    let kept = coord_bus::cut(words, WORDS_MAX);
+    let kept = coord_bus::text::cut(words, WORDS_MAX);
     let more = words.len() - kept.len();
     format!("{kept} … and {more} bytes more").into()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coord_bus::nearest;
+use coord_bus::text::nearest;
 
 use super::{Fault, Found};
 use crate::spec::StepSpec;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coord_bus::{cut, is_printable};
+use coord_bus::{text::cut, text::is_printable};
 
 /// The most faults that are told at once; of more, the number is told.
 const FAULTS_MAX: usize = 100;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 #[cfg(feature = "workflows")]
 use std::num::NonZeroUsize;
 
-use coord_bus::nearest;
+use coord_bus::text::nearest;
 
 use super::CoordinationConfig;
 use super::value::Value;

@@ -11,8 +11,8 @@ mod tests;
 
 use std::time::Duration;
 
+use coordination::bus::text::without_middle;
 use coordination::bus::vocabulary::{LogEvent, LogLevel};
-use coordination::bus::without_middle;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};

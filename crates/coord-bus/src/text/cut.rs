@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The beginning of a text, of at most so many bytes, cut between two characters.
 ///
 /// ```
-/// assert_eq!(coord_bus::cut("häuser", 2), "h");
+/// assert_eq!(coord_bus::text::cut("häuser", 2), "h");
 /// ```
 pub fn cut(text: &str, bytes: usize) -> &str {
     let mut end = bytes.min(text.len());
@@ -18,8 +18,8 @@ pub fn cut(text: &str, bytes: usize) -> &str {
 /// The text, or so many of its characters and a sign that there were more.
 ///
 /// ```
-/// assert_eq!(coord_bus::shortened("häuser", 6), "häuser");
-/// assert_eq!(coord_bus::shortened("häuser", 2), "hä…");
+/// assert_eq!(coord_bus::text::shortened("häuser", 6), "häuser");
+/// assert_eq!(coord_bus::text::shortened("häuser", 2), "hä…");
 /// ```
 pub fn shortened(text: &str, characters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(characters) {
@@ -32,7 +32,7 @@ pub fn shortened(text: &str, characters: usize) -> Cow<'_, str> {
 /// their ends.
 ///
 /// ```
-/// assert_eq!(coord_bus::without_middle("build-linux", 6), "bui…ux");
+/// assert_eq!(coord_bus::text::without_middle("build-linux", 6), "bui…ux");
 /// ```
 pub fn without_middle(text: &str, characters: usize) -> Cow<'_, str> {
     let length = text.chars().count();

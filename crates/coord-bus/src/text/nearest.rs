@@ -17,9 +17,9 @@ const LENGTH_COMPARED_MAX: usize = 128;
 ///
 /// ```
 /// let steps = ["fetch", "build", "deploy"];
-/// assert_eq!(coord_bus::nearest("biuld", steps), Some("build"));
-/// assert_eq!(coord_bus::nearest("lint", steps), None);
-/// assert_eq!(coord_bus::nearest("rnu", ["id", "run"]), Some("run"));
+/// assert_eq!(coord_bus::text::nearest("biuld", steps), Some("build"));
+/// assert_eq!(coord_bus::text::nearest("lint", steps), None);
+/// assert_eq!(coord_bus::text::nearest("rnu", ["id", "run"]), Some("run"));
 /// ```
 pub fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     all_near(wrong, right).into_iter().next()

@@ -18,7 +18,7 @@ pub fn is_printable(character: char) -> bool {
 /// Displays a text in one line, in which each character that is not [printable](is_printable) is an escape.
 ///
 /// ```
-/// assert_eq!(coord_bus::Printable("\u{1b}[2Jé\n").to_string(), r"\u{1b}[2Jé\n");
+/// assert_eq!(coord_bus::text::Printable("\u{1b}[2Jé\n").to_string(), r"\u{1b}[2Jé\n");
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'t>(pub &'t str);
