@@ -264,7 +264,7 @@ async fn a_flipped_bit_in_the_note_of_what_is_synced_changes_nothing() {
     let left = left(|_| Durability::Disk).await;
     let stage = Stage::in_memory();
     drop(stage.open());
-    assert_eq!(left.note.len(), 16);
+    assert_eq!(left.note.len(), 28);
     for byte in 0..left.note.len() {
         left.put(&stage, &left.log, &flipped(&left.note, byte));
         assert_eq!(read(&stage.open(), "one").await, left.records);
