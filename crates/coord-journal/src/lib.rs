@@ -90,7 +90,8 @@
 //!
 //! Not found is:
 //!
-//! - **a whole earlier state**, if the note beside it is of then, or not there.
+//! - **a whole earlier state**, if the note beside it is of then, or not there: as of a copy of `journal.db` alone that
+//!   was made while the journal was open.
 //! - **what was not synced**: SQLite reads its log up to where it is not whole, as after a loss of power.
 //! - **a forger** who rewrites records, ends and seals alike: checksums are no signatures.
 //! - **a stream that is missing with all that belongs to it**, unless the damage also shows in an

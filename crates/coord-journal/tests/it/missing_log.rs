@@ -102,7 +102,7 @@ async fn after_a_kill_a_log_that_is_missing_or_cut_short_is_named_and_can_be_put
     assert!(journal.check().await.unwrap().is_clean());
 }
 
-/// Nor from the first append on, when it is not known yet how long the log was.
+/// Also where it was the first append of a session, which does not know yet how long the log is.
 #[tokio::test]
 async fn a_log_that_is_missing_is_named_by_who_opens_and_by_who_checks_and_the_rest_is_saved() {
     let stage = of_two_sessions().await;
