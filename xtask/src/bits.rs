@@ -2,7 +2,7 @@
 
 use crate::command::{cargo, run as run_command};
 
-/// Runs the tests of coord-journal that flip bits. It takes some two minutes.
+/// Runs the tests of coord-journal that flip bits. It takes some minutes.
 pub(crate) fn run() -> Result<(), String> {
     run_command(
         cargo("test --all-features --package coord-journal --test it -- --nocapture bits::")

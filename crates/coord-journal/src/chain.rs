@@ -3,6 +3,7 @@
 //! Each is BLAKE3 over a mark of what it is about and over all of its parts, each with its length
 //! before it, so that no two different things are hashed as the same bytes.
 
+use crate::leases::Counters;
 use crate::streams::Entry;
 
 /// A checksum.
@@ -65,16 +66,19 @@ pub(crate) fn lease(
     }
 }
 
-/// The seal on the counters.
-pub(crate) fn counters(newest_token: u64, forgotten_token: u64, latest: i64) -> Hash {
-    hash(
-        b"counters",
-        &[
-            &newest_token.to_le_bytes(),
-            &forgotten_token.to_le_bytes(),
-            &latest.to_le_bytes(),
-        ],
-    )
+/// The seal on the counters. Where nothing was removed it is that of schema version 3.
+pub(crate) fn counters(counters: &Counters) -> Hash {
+    let newest_token = counters.newest_token.to_le_bytes();
+    let forgotten_token = counters.forgotten_token.to_le_bytes();
+    let (latest, removed) = (
+        counters.latest.to_le_bytes(),
+        counters.removed.to_le_bytes(),
+    );
+    let parts: [&[u8]; 4] = [&newest_token, &forgotten_token, &latest, &removed];
+    match counters.removed {
+        0 => hash(b"counters", &parts[..3]),
+        _ => hash(b"counters", &parts),
+    }
 }
 
 /// As much as this is put together before it is hashed: many short parts by themselves take twice as long.

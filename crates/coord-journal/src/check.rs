@@ -6,7 +6,7 @@ use crate::reading::Reading;
 use crate::records::{FROM_VERSION, Walk};
 use crate::store::{Fault, Outcome};
 use crate::streams::{self, Entry};
-use crate::{Damage, leases, schema};
+use crate::{Damage, leases, position, schema};
 
 /// How many faults a report names: past these it is clear that the file cannot be trusted.
 pub const MAX_FAULTS: usize = 1_000;
@@ -66,7 +66,7 @@ impl CheckReport {
 }
 
 /// Whether SQLite says so because of what is in the file.
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match error.sqlite_error_code() {
         Some(code) => matches!(code, DatabaseCorrupt | NotADatabase),
@@ -75,12 +75,15 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
-pub(crate) fn check(connection: &Connection) -> Outcome<CheckReport> {
+/// With how far the journal is known to have been synced, if it is to be compared with that.
+pub(crate) fn check(connection: &Connection, synced: Option<u64>) -> Outcome<CheckReport> {
     let mut report = CheckReport::default();
     let integrity = integrity(connection, &mut report);
     report.note(integrity)?;
     let schema = schema::verify(connection);
     report.note(schema)?;
+    let compared = position::compare(connection, synced);
+    report.note(compared)?;
     let mut after = i64::MIN;
     while let Some(last) = streams_after(connection, after, &mut report)? {
         after = last;

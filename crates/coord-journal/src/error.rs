@@ -167,6 +167,21 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// What is wrong in the journal, if that is why.
+    pub(crate) fn damage(&self) -> Option<&Damage> {
+        match self {
+            Self::Damaged { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Whether the journal is not as far as it was when it was synced.
+    pub(crate) fn is_behind(&self) -> bool {
+        matches!(self.damage(), Some(Damage::Behind { .. }))
+    }
+}
+
 /// Something in a journal is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -234,6 +249,18 @@ pub enum Damage {
         synced: u32,
         /// How many are whole.
         whole: u32,
+    },
+    /// What was acknowledged last is not there: the write-ahead log was taken away or cut short.
+    #[error(
+        "what was synced last is missing (it had come to {synced}, and is at {there}): put its write-ahead log, \
+         `journal.db-wal`, back beside it as it was; if an earlier copy was put here on purpose, remove `journal.synced`"
+    )]
+    Behind {
+        /// How far the journal had come when it was synced: by the records and leases that it had taken, and what was
+        /// forgotten since.
+        synced: u64,
+        /// How far it is.
+        there: u64,
     },
     /// What SQLite found.
     #[error("the file is damaged: {fault}")]

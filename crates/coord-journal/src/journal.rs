@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use coord_bus::{
     AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Grant, Held, Lease,
     LeaseError, StoredRecord, StreamInfo, StreamQuery, Tail, check_lease_name, check_stream_name,
 };
+
+use rusqlite::config::DbConfig;
 
 use crate::check::{CheckReport, check};
 use crate::copied::Copied;
@@ -23,7 +25,7 @@ use crate::presence::Presence;
 use crate::readers::Readers;
 use crate::reading::Reading;
 use crate::retention::Search;
-use crate::store::{Access, Store};
+use crate::store::{Access, Fault, Store};
 use crate::synced;
 use crate::tails::{JournalTail, Tails};
 use crate::watch::Watch;
@@ -110,10 +112,10 @@ impl Journal {
     pub(crate) fn open_with(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
         let place = Place::prepare(dir, options)?;
         let verified = match options.untouched {
-            true => Ok(None),
-            false => synced::verify(&place.file),
+            true => Ok((None, None)),
+            false => verified(&place.file),
         };
-        let damage = verified.map_err(|source| JournalError::Io {
+        let (synced, mut damage) = verified.map_err(|source| JournalError::Io {
             file: place.file.clone(),
             source: Arc::new(source),
         })?;
@@ -135,15 +137,28 @@ impl Journal {
         if let (Some(damage), false) = (&damage, options.salvages) {
             return Err(store.error(damage.clone().into()));
         }
-        let connection = match first(&store, damage.is_some()) {
+        let known = match &damage {
+            Some(_) => Known::Damaged,
+            None => Known::Synced(synced),
+        };
+        let opened = match first(&store, known) {
             // Nobody has it open, or its tables are of an earlier version.
             Err(JournalError::ReadOnly { .. }) if denied.is_some() && !options.untouched => {
-                copied(&mut store, damage.is_some())
+                copied(&mut store, known)
             }
             // Nobody has it open, and there is no room to be beside those who may come.
             Err(full @ JournalError::DiskFull { .. }) if options.or_read_only => {
                 denied = Some(full);
-                copied(&mut store, damage.is_some())
+                copied(&mut store, known)
+            }
+            opened => opened,
+        };
+        let connection = match opened {
+            Err(behind) if options.salvages && behind.is_behind() => {
+                damage = behind.damage().cloned();
+                store.keeps_log = true;
+                // Of a journal that is new, not even the tables may be there.
+                first(&store, Known::Damaged).map_err(|_| behind)
             }
             opened => opened,
         }?;
@@ -205,7 +220,18 @@ impl Journal {
     ///
     /// When the file cannot be read at all. Damage is no error here: it is what the report is about.
     pub async fn check(&self) -> Result<CheckReport, JournalError> {
-        let mut report = self.readers.read(check).await?;
+        let store = Arc::clone(&self.store);
+        // What was copied, or is read without a lock, may be behind what others have written since.
+        let is_compared =
+            self.damage.is_none() && matches!(store.access, Access::Whole | Access::ReadOnly);
+        let checked = self.readers.read(move |connection| {
+            let synced = match is_compared {
+                true => synced::position(&store.file).map_err(Fault::Note)?,
+                false => None,
+            };
+            check(connection, synced)
+        });
+        let mut report = checked.await?;
         report.extend(self.damage.clone());
         Ok(report)
     }
@@ -345,25 +371,44 @@ impl Journal {
     }
 }
 
+/// What is known of a journal before SQLite sees it.
+#[derive(Clone, Copy)]
+enum Known {
+    /// How far it had come when it was synced, if that was noted.
+    Synced(Option<u64>),
+    /// That its log is damaged.
+    Damaged,
+}
+
+/// How far a journal had come when it was synced, and what is wrong in its log.
+fn verified(file: &Path) -> io::Result<(Option<u64>, Option<Damage>)> {
+    Ok((synced::position(file)?, synced::verify(file)?))
+}
+
 /// The first connection to a copy of a journal, to which the store leads from now on.
-fn copied(store: &mut Store, is_damaged: bool) -> Result<Connected, JournalError> {
+fn copied(store: &mut Store, known: Known) -> Result<Connected, JournalError> {
     let copied = Copied::of(&store.file).map_err(|source| JournalError::Io {
         file: store.file.clone(),
         source: Arc::new(source),
     })?;
     store.access = Access::Copied(copied);
-    first(store, is_damaged)
+    first(store, known)
 }
 
 /// The first connection to a journal, whose tables are what they are to be then.
-fn first(store: &Store, is_damaged: bool) -> Result<Connected, JournalError> {
+fn first(store: &Store, known: Known) -> Result<Connected, JournalError> {
     let mut connection = store.connect().map_err(|fault| store.error(fault))?;
-    match is_damaged {
-        false if matches!(store.access, Access::Untouched) => schema::look(store, &connection)?,
-        false => schema::prepare(store, &mut connection)?,
-        true => schema::verify(&connection).map_err(|fault| store.error(fault))?,
+    let prepared = match known {
+        Known::Damaged => schema::verify(&connection).map_err(|fault| store.error(fault)),
+        _ if matches!(store.access, Access::Untouched) => schema::look(store, &connection),
+        Known::Synced(synced) => schema::prepare(store, &mut connection, synced),
+    };
+    if prepared.as_ref().is_err_and(JournalError::is_behind) {
+        // So that what is left of the log is there for who puts the rest back.
+        let keeps_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        let _ = connection.set_db_config(keeps_log, true);
     }
-    Ok(connection)
+    prepared.map(|()| connection)
 }
 
 impl EventLog for Journal {

@@ -34,8 +34,8 @@ impl Tenure {
     }
 }
 
-/// What the journal knows of all leases together.
-#[derive(Debug, Clone)]
+/// What the journal knows of all leases together, and of what is not there any more.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Counters {
     /// The newest token that was given or seen, of any name: so what is forgotten does not come
     /// again.
@@ -45,11 +45,14 @@ pub(crate) struct Counters {
     pub(crate) forgotten_token: u64,
     /// The latest time that leases were counted by.
     pub(crate) latest: i64,
+    /// What its [position](crate::position) is ahead by, as streams were removed.
+    pub(crate) removed: u64,
 }
 
 impl Counters {
     pub(crate) fn read(connection: &Connection) -> Outcome<Self> {
-        let sql = "SELECT newest_token, forgotten_token, latest, seal FROM counters WHERE id = 1";
+        let sql = "SELECT newest_token, forgotten_token, latest, seal, removed
+                   FROM counters WHERE id = 1";
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query(())?;
         let Some(row) = rows.next()? else {
@@ -60,6 +63,7 @@ impl Counters {
                 newest_token: row.get::<_, i64>(0)?.cast_unsigned(),
                 forgotten_token: row.get::<_, i64>(1)?.cast_unsigned(),
                 latest: row.get(2)?,
+                removed: row.get::<_, i64>(4)?.cast_unsigned(),
             };
             Ok((counters, row.get::<_, Hash>(3)?))
         };
@@ -71,18 +75,19 @@ impl Counters {
 
     pub(crate) fn write(&self, connection: &Connection) -> Outcome<()> {
         let sql = "UPDATE counters SET newest_token = ?1, forgotten_token = ?2, latest = ?3,
-                   seal = ?4 WHERE id = 1";
+                   seal = ?4, removed = ?5 WHERE id = 1";
         connection.prepare_cached(sql)?.execute((
             self.newest_token.cast_signed(),
             self.forgotten_token.cast_signed(),
             self.latest,
             self.seal(),
+            self.removed.cast_signed(),
         ))?;
         Ok(())
     }
 
     fn seal(&self) -> Hash {
-        chain::counters(self.newest_token, self.forgotten_token, self.latest)
+        chain::counters(self)
     }
 }
 

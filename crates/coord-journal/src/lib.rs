@@ -81,15 +81,18 @@
 //! [named](Damage), and never read as truth. [`Journal::check`] looks at everything, with SQLite's
 //! own check of pages and indexes.
 //!
+//! A write-ahead log that is missing, empty or cut short reads to SQLite like one whose end was never reached. So how
+//! far the log and the journal were synced is noted in a file of its own, `journal.synced`, and compared when the journal
+//! is opened and checked: what is not as far is [`JournalError::Damaged`] ([`Damage::Log`], [`Damage::Behind`]), and
+//! says what to do. Whoever has copied the log into the file, another program too, nothing is missing then. What is
+//! whole is saved by [`JournalOptions::salvaging`]. The note has no sync of its own, so after a loss of power it may
+//! say less than was synced, never more.
+//!
 //! Not found is:
 //!
-//! - **a whole earlier state**: a backup that was put back, or a write-ahead log that is missing as a
-//!   whole.
+//! - **a whole earlier state**, if the note beside it is of then, or not there: as of a copy of `journal.db` alone that
+//!   was made while the journal was open.
 //! - **what was not synced**: SQLite reads its log up to where it is not whole, as after a loss of power.
-//!   How far it was synced is noted in a file of its own, from the second or third synced append of each
-//!   [`Journal`] on, and up to there the log is verified when it is opened: damage is
-//!   [`JournalError::Damaged`] ([`Damage::Log`]). What is whole is saved by
-//!   [`JournalOptions::salvaging`].
 //! - **a forger** who rewrites records, ends and seals alike: checksums are no signatures.
 //! - **a stream that is missing with all that belongs to it**, unless the damage also shows in an
 //!   index or a page: it looks like one that was forgotten.
@@ -99,12 +102,13 @@
 //! # What is in the directory
 //!
 //! `journal.db`, which any tool for SQLite can open, its write-ahead log `journal.db-wal` and index
-//! `journal.db-shm`, `journal.synced`, which says how far that log is on the disk, and `journal.lock`,
+//! `journal.db-shm`, `journal.synced`, which says how far that log and the journal are on the disk, and `journal.lock`,
 //! which is held while the journal is opened. In `holders` each
 //! open journal that acquires leases has a file, which it has locked (`flock`): so the kernel says
 //! whether it is still there. What is left over there is taken away by whoever finds it; who takes
 //! away more than that ends leases that are held. In a copy of the directory no lease is held. A copy of a
-//! journal that is open has to be made by such a tool (`VACUUM INTO`), not file by file. A later
+//! journal that is open has to be made by such a tool (`VACUUM INTO`), not file by file, and has no note; where
+//! it is put back in the place of a later state, that one's note is to be removed. A later
 //! version of this crate brings the tables of an earlier one up to its own; an earlier one refuses
 //! those of a later one by name.
 //!
@@ -131,6 +135,7 @@ mod streams;
 mod records;
 mod heads;
 mod leases;
+mod position;
 mod lease_clock;
 mod presence;
 mod moment;

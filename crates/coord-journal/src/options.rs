@@ -104,7 +104,7 @@ impl JournalOptions {
         self
     }
 
-    /// Opens a journal although a part of its write-ahead log is damaged, which is
+    /// Opens a journal although a part of its write-ahead log is damaged or missing, which is
     /// [`JournalError::Damaged`] otherwise: to [check](Journal::check) and to [export](Journal::export)
     /// what is whole. It says what it said up to there, and takes nothing more.
     pub fn salvaging(mut self) -> Self {

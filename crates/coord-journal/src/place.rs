@@ -91,6 +91,7 @@ impl Place {
             waited: options.busy_timeout,
             source: Arc::new(source),
         })?;
+        forget_another(&file).map_err(failed)?;
         make_file(&dir, &file).map_err(failed)?;
         let lock = Ok(lock);
         Ok(Self { file, lock })
@@ -193,6 +194,18 @@ fn lock(path: &Path, patience: Duration) -> io::Result<io::Result<File>> {
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What is noted beside a file that is not there is of another one. Who still has that open goes on with a note that
+/// nobody reads.
+fn forget_another(file: &Path) -> io::Result<()> {
+    if file.try_exists()? {
+        return Ok(());
+    }
+    match fs::remove_file(file.with_file_name(NOTE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

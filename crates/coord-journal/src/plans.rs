@@ -64,7 +64,7 @@ fn connection() -> Connection {
         busy_timeout: Duration::ZERO,
     };
     let mut connection = Connection::open_in_memory().expect("it opens");
-    schema::prepare(&store, &mut connection).expect("the tables are made");
+    schema::prepare(&store, &mut connection, None).expect("the tables are made");
     connection
 }
 

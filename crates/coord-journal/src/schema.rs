@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::chain;
+use crate::leases::Counters;
 use crate::store::{Fault, Outcome, Store};
 use crate::streams::{self, Entry};
-use crate::{Damage, JournalError};
+use crate::{Damage, JournalError, chain, position};
 
 /// The version that this program writes.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Marks a file of SQLite as a journal: "cjrn".
 const APPLICATION_ID: i32 = 0x636a_726e;
@@ -35,7 +35,7 @@ const TABLES: [(&str, &str); 8] = [
             forgotten_token INTEGER NOT NULL,
             latest INTEGER NOT NULL,
             seal BLOB NOT NULL
-        ) STRICT",
+        , removed INTEGER NOT NULL DEFAULT 0) STRICT",
     ),
     (
         "leases",
@@ -87,21 +87,27 @@ const TABLES: [(&str, &str); 8] = [
 ];
 
 /// From each version to this one: the first leads from version 0.
-const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0, from_1, from_2];
+const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] =
+    [from_0, from_1, from_2, from_3];
 
 /// Makes the tables of an empty file, or brings those of an earlier version up to this one. Only one
-/// process at a time may do this.
-pub(crate) fn prepare(store: &Store, connection: &mut Connection) -> Result<(), JournalError> {
+/// process at a time may do this. Nothing is written if the file is behind what was synced.
+pub(crate) fn prepare(
+    store: &Store,
+    connection: &mut Connection,
+    synced: Option<u64>,
+) -> Result<(), JournalError> {
     let error = |fault| store.error(fault);
     let is_new = is_empty(connection).map_err(error)?;
     let version = version(store, connection, is_new)?;
     if is_new {
-        create(connection).map_err(error)?;
+        create(connection, synced).map_err(error)?;
     } else {
         ensure_wal(connection).map_err(error)?;
-        migrate(connection, version).map_err(error)?;
+        migrate(connection, version, synced).map_err(error)?;
     }
-    verify(connection).map_err(error)
+    verify(connection).map_err(error)?;
+    position::compare(connection, synced).map_err(error)
 }
 
 /// That the tables of a file are of this version, where nothing may be written.
@@ -181,12 +187,13 @@ fn ensure_wal(connection: &Connection) -> Outcome<()> {
     Ok(())
 }
 
-fn create(connection: &mut Connection) -> Outcome<()> {
+fn create(connection: &mut Connection, synced: Option<u64>) -> Outcome<()> {
     // So that space can be given back piece by piece.
     connection.pragma_update(None, "auto_vacuum", "incremental")?;
     ensure_wal(connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     make_tables(&transaction)?;
+    position::compare(&transaction, synced)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
@@ -199,18 +206,19 @@ fn make_tables(transaction: &Transaction) -> Outcome<()> {
     for (_, sql) in tables.into_iter().chain(indexes) {
         transaction.execute(sql, ())?;
     }
-    let seal = chain::counters(0, 0, 0);
-    let sql = "INSERT INTO counters VALUES (1, 0, 0, 0, ?1)";
+    let seal = chain::counters(&Counters::default());
+    let sql = "INSERT INTO counters VALUES (1, 0, 0, 0, ?1, 0)";
     transaction.execute(sql, [seal])?;
     Ok(())
 }
 
-fn migrate(connection: &mut Connection, from: u32) -> Outcome<()> {
+fn migrate(connection: &mut Connection, from: u32, synced: Option<u64>) -> Outcome<()> {
     let Some(step) = MIGRATIONS.get(from as usize) else {
         return Ok(());
     };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     step(&transaction)?;
+    position::compare(&transaction, synced)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
 }
@@ -276,5 +284,12 @@ fn from_1(transaction: &Transaction) -> Outcome<()> {
 /// Version 2 did not know which stream needs another. The seals of entries stay as they are, and the entries
 /// where they are, however many there may be: SQLite only changes the words of the table, to those above.
 fn from_2(transaction: &Transaction) -> Outcome<()> {
-    Ok(transaction.execute_batch("ALTER TABLE streams ADD COLUMN needed_by TEXT")?)
+    transaction.execute_batch("ALTER TABLE streams ADD COLUMN needed_by TEXT")?;
+    from_3(transaction)
+}
+
+/// Version 3 did not know what was removed. The seal of the counters stays as it is.
+fn from_3(transaction: &Transaction) -> Outcome<()> {
+    let sql = "ALTER TABLE counters ADD COLUMN removed INTEGER NOT NULL DEFAULT 0";
+    Ok(transaction.execute_batch(sql)?)
 }

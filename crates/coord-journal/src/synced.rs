@@ -7,6 +7,10 @@
 //! journal verifies the log up to there, before SQLite sees it. The note is not synced: after a loss of
 //! power it may be an earlier one, and then less is verified. Before a log that is empty gets anything, the note is
 //! emptied, as it is of the log before: file systems keep the order in which files become longer and shorter.
+//!
+//! A log that is not there, or empty, may be in the file by now, whoever has copied it. So the note also says how far
+//! the journal itself had [come](crate::position) by then: if it is not as far any more, the log was lost. Who takes the
+//! file away as well begins anew, and the note goes with that.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -22,6 +26,10 @@ use crate::store::{CHECKPOINT_PAGES, Outcome};
 
 /// The file of the note, beside the journal's.
 pub(crate) const NOTE: &str = "journal.synced";
+
+/// In the note: how far the log is on the disk, and then how far the journal; each with a checksum.
+const POSITION_AT: usize = 16;
+const NOTE_BYTES: usize = POSITION_AT + 12;
 
 /// Of the log, and of each page in it.
 pub(crate) const LOG_HEADER: usize = 32;
@@ -126,18 +134,24 @@ impl Synced {
         self.pages >= CHECKPOINT_PAGES
     }
 
-    /// The transaction has been committed by this thread: with a sync, or without.
-    pub(crate) fn committed(&mut self, is_synced: bool, round: Option<Salts>) {
+    /// The transaction has been committed by this thread, with a sync or without, and the journal is so far, if that
+    /// is known.
+    pub(crate) fn committed(
+        &mut self,
+        is_synced: bool,
+        round: Option<Salts>,
+        position: Option<u64>,
+    ) {
         // One that has written nothing has no more pages.
         if let Some(pages) = PAGES.take() {
             self.pages = pages;
             if is_synced {
-                self.note(round);
+                self.note(round, position);
             }
         }
     }
 
-    fn note(&mut self, round: Option<Salts>) {
+    fn note(&mut self, round: Option<Salts>, position: Option<u64>) {
         let Some((log, note)) = &self.files else {
             return;
         };
@@ -147,9 +161,16 @@ impl Synced {
         let of_last = read_at(log, last + PAGE_SALTS.start as u64).ok();
         // Not where this commit has begun the log anew, or somebody's before or after it.
         self.known = self.known.or(round).filter(|round| of_last == Some(*round));
-        if let Some(round) = self.known
-            && note.write_all_at(&written(round, pages), 0).is_err()
-        {
+        let mut written = [0; NOTE_BYTES];
+        if let Some(round) = self.known {
+            written[..POSITION_AT].copy_from_slice(&of_log(round, pages));
+        }
+        if let Some(position) = position {
+            written[POSITION_AT..].copy_from_slice(&of_journal(position));
+        }
+        // What is not known here, another process may have noted.
+        let from = self.known.map_or(POSITION_AT, |_| 0);
+        if note.write_all_at(&written[from..], from as u64).is_err() {
             self.files = None;
         }
     }
@@ -183,14 +204,36 @@ fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
     Ok(read)
 }
 
-/// A note as it is in its file.
-fn written(round: Salts, pages: u32) -> [u8; 16] {
+/// What a note says of the log, as it is in its file.
+fn of_log(round: Salts, pages: u32) -> [u8; 16] {
     let mut note = [0; 16];
     note[..8].copy_from_slice(&round);
     note[8..12].copy_from_slice(&pages.to_le_bytes());
     let check = blake3::hash(&note[..12]);
     note[12..].copy_from_slice(&check.as_bytes()[..4]);
     note
+}
+
+/// What it says of the journal.
+fn of_journal(position: u64) -> [u8; 12] {
+    let mut note = [0; 12];
+    note[..8].copy_from_slice(&position.to_le_bytes());
+    let check = blake3::hash(&note[..8]);
+    note[8..].copy_from_slice(&check.as_bytes()[..4]);
+    note
+}
+
+/// How far the journal had come when it was synced, if that was noted. To be read before that with which it is
+/// compared: others go on meanwhile.
+pub(crate) fn position(file: &Path) -> io::Result<Option<u64>> {
+    let Some(note) = opened(&file.with_file_name(NOTE))? else {
+        return Ok(None);
+    };
+    let Ok(note) = read_at::<12>(&note, POSITION_AT as u64) else {
+        return Ok(None);
+    };
+    let position = note.first_chunk().map_or(0, |it| u64::from_le_bytes(*it));
+    Ok((note == of_journal(position)).then_some(position))
 }
 
 /// What is wrong in the log of a journal, as far as it was noted to be on the disk. Others may write to
@@ -228,7 +271,7 @@ fn noted(note: &File) -> Option<(Salts, u32)> {
     let (round, pages) = note.split_at(8);
     let round: Salts = round.try_into().unwrap_or_default();
     let pages = pages.first_chunk().map_or(0, |it| u32::from_le_bytes(*it));
-    (note == written(round, pages) && pages > 0).then_some((round, pages))
+    (note == of_log(round, pages) && pages > 0).then_some((round, pages))
 }
 
 fn opened(path: &Path) -> io::Result<Option<File>> {

@@ -24,7 +24,7 @@ use crate::presence::Presence;
 use crate::records::Added;
 use crate::store::{Outcome, Store};
 use crate::streams::{self, Entry};
-use crate::{Damage, JournalError, JournalOptions};
+use crate::{Damage, JournalError, JournalOptions, position};
 use committer::Committer;
 pub(crate) use committer::Course;
 
@@ -78,7 +78,7 @@ impl Work<'_> {
     /// Removes a stream, where all has been settled.
     fn remove(&mut self, entry: &Entry) -> Outcome<()> {
         self.heads.forget(&entry.name);
-        streams::remove(self.connection, entry)
+        position::removing(self.connection, || streams::remove(self.connection, entry))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::records::Added;
 use crate::store::{Fault, Outcome, Store};
 use crate::synced::{self, Synced};
 use crate::tails::Tails;
-use crate::{Damage, JournalError};
+use crate::{Damage, JournalError, position};
 
 /// How SQLite is told to sync its log at each commit.
 const SYNCED: &str = "FULL";
@@ -208,9 +208,11 @@ impl Committer {
         }
         work.settle()?;
         let touched = work.touched;
+        // Where it cannot be said because of damage, that is for who reads.
+        let position = is_synced.then(|| position::of(&transaction).ok()).flatten();
         transaction.commit()?;
         if let Some(synced) = &mut self.synced {
-            synced.committed(is_synced, round);
+            synced.committed(is_synced, round, position);
         }
         Ok(touched)
     }

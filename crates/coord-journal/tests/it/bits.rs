@@ -95,14 +95,35 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Which bits of which bytes are flipped.
-fn flips(bytes: usize) -> Vec<(usize, u8)> {
+/// Which bits of which bytes are flipped: all of them, or one of each so many bytes.
+fn flips(bytes: usize, step: usize) -> Vec<(usize, u8)> {
     let all = std::env::var("COORD_JOURNAL_BITS").is_ok_and(|which| which == "all");
     let bits = |byte| (0..8).map(move |bit| (byte, bit));
+    let one = |byte| (byte, fastrand::u8(0..8));
     match all {
         true => (0..bytes).flat_map(bits).collect(),
-        false => (0..bytes).map(|byte| (byte, fastrand::u8(0..8))).collect(),
+        false => (0..bytes).step_by(step).map(one).collect(),
     }
+}
+
+/// For how many flips this holds; half of them are tried on another thread.
+fn count<F: Fn((usize, u8)) -> bool>(
+    flips: &[(usize, u8)],
+    try_on: impl Fn() -> F + Sync,
+) -> usize {
+    let count = |flips: &[(usize, u8)]| {
+        let holds = try_on();
+        let held = flips.iter().filter(|&&(byte, bit)| {
+            let held = catch_unwind(AssertUnwindSafe(|| holds((byte, bit))));
+            held.unwrap_or_else(|_| panic!("byte {byte}, bit {bit}"))
+        });
+        held.count()
+    };
+    let (first, second) = flips.split_at(flips.len() / 2);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| count(first));
+        count(second) + first.join().unwrap()
+    })
 }
 
 /// Whether a journal is known to be damaged once a bit of it has been flipped. If not, it says what
@@ -144,23 +165,16 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     let said = runtime.block_on(async { said(&stage.open(), None).await });
     let (wanted, pristine) = (said.unwrap(), fs::read(stage.file()).unwrap());
     assert!(matches!(wanted.leases[..], [Some(_), None]));
-    let flips = flips(pristine.len());
-    let count = |flips: &[(usize, u8)]| {
+    let flips = flips(pristine.len(), 1);
+    let found = count(&flips, || {
         let stage = Stage::in_memory();
         drop(stage.open());
-        let _held = stay(&stage, &handle);
-        let found = flips.iter().filter(|(byte, bit)| {
-            let mut flipped = pristine.clone();
-            flipped[*byte] ^= 1 << bit;
-            let found = catch_unwind(AssertUnwindSafe(|| is_found(&stage, &flipped, &wanted)));
-            found.unwrap_or_else(|_| panic!("byte {byte}, bit {bit}"))
-        });
-        found.count()
-    };
-    let (first, second) = flips.split_at(flips.len() / 2);
-    let found = std::thread::scope(|scope| {
-        let first = scope.spawn(|| count(first));
-        count(second) + first.join().unwrap()
+        let held = stay(&stage, &handle);
+        let (pristine, wanted) = (&pristine, &wanted);
+        move |(byte, bit)| {
+            let _held = &held;
+            is_found(&stage, &flipped(pristine, byte, bit), wanted)
+        }
     });
     let all = flips.len();
     println!("{found} of {all} flips were found, and the others changed nothing");
@@ -176,9 +190,12 @@ struct Left {
 }
 
 async fn left(durability: impl Fn(u64) -> Durability) -> Left {
-    let stage = Stage::new();
+    left_after(&Stage::new(), 6, durability).await
+}
+
+async fn left_after(stage: &Stage, last: u64, durability: impl Fn(u64) -> Durability) -> Left {
     let journal = stage.open();
-    for version in 1..=6 {
+    for version in 1..=last {
         let next = numbers("one", ExpectedVersion::Exactly(version - 1), [version]);
         append(&journal, next.durably(durability(version))).await;
     }
@@ -206,10 +223,14 @@ impl Left {
     }
 }
 
-fn flipped(bytes: &[u8], byte: usize) -> Vec<u8> {
+fn flipped(bytes: &[u8], byte: usize, bit: u8) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
-    flipped[byte] ^= 1 << (byte % 8);
+    flipped[byte] ^= 1 << bit;
     flipped
+}
+
+fn any_bit(byte: usize) -> u8 {
+    (byte % 8) as u8
 }
 
 #[tokio::test]
@@ -221,7 +242,7 @@ async fn a_flipped_bit_in_the_write_ahead_log_is_found_and_what_is_whole_is_save
     let room = (end + 1..left.log.len()).step_by(4_999);
     assert!(room.len() > 10);
     for byte in (0..=end).step_by(97).chain(0..32).chain(room) {
-        left.put(&stage, &flipped(&left.log, byte), &left.note);
+        left.put(&stage, &flipped(&left.log, byte, any_bit(byte)), &left.note);
         if byte > end {
             assert_eq!(
                 read(&stage.open(), "one").await,
@@ -259,14 +280,48 @@ async fn a_flipped_bit_in_the_write_ahead_log_is_found_and_what_is_whole_is_save
     assert!(saved.into_iter().eq(0..=5));
 }
 
+/// Each bit of it, where every bit is asked for.
+#[test]
+fn a_flipped_bit_in_a_small_write_ahead_log_is_found_and_nothing_else_is_said() {
+    let stage = Stage::new();
+    drop(stage.open());
+    shrink(&stage.file());
+    let left = runtime().block_on(left_after(&stage, 3, |_| Durability::Disk));
+    let flips = flips(left.end() + 1, 61);
+    let found = count(&flips, || {
+        let (left, stage) = (&left, Stage::in_memory());
+        drop(stage.open());
+        move |(byte, bit)| {
+            left.put(&stage, &flipped(&left.log, byte, bit), &left.note);
+            let refused = Journal::open(stage.dir()).map(drop);
+            assert!(
+                matches!(
+                    refused,
+                    Err(JournalError::Damaged {
+                        source: Damage::Log { .. },
+                        ..
+                    })
+                ),
+                "{refused:?}"
+            );
+            let journal = JournalOptions::new().salvaging().open(stage.dir()).unwrap();
+            let there = runtime().block_on(read(&journal, "one"));
+            assert_eq!(there, left.records[..there.len()]);
+            there.len() < left.records.len()
+        }
+    });
+    assert_eq!(found, flips.len());
+    println!("{found} flips in the log were found");
+}
+
 #[tokio::test]
 async fn a_flipped_bit_in_the_note_of_what_is_synced_changes_nothing() {
     let left = left(|_| Durability::Disk).await;
     let stage = Stage::in_memory();
     drop(stage.open());
-    assert_eq!(left.note.len(), 16);
+    assert_eq!(left.note.len(), 28);
     for byte in 0..left.note.len() {
-        left.put(&stage, &left.log, &flipped(&left.note, byte));
+        left.put(&stage, &left.log, &flipped(&left.note, byte, any_bit(byte)));
         assert_eq!(read(&stage.open(), "one").await, left.records);
     }
 }
@@ -348,7 +403,11 @@ async fn what_another_one_has_written_after_the_log_was_begun_anew_is_noted_too(
     drop(damaged.open());
     left.put(&damaged, &left.log, &left.note);
     assert_eq!(read(&damaged.open(), "one").await, left.records);
-    left.put(&damaged, &flipped(&left.log, left.end() - 100), &left.note);
+    left.put(
+        &damaged,
+        &flipped(&left.log, left.end() - 100, 0),
+        &left.note,
+    );
     let error = Journal::open(damaged.dir()).map(drop).unwrap_err();
     assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
 }

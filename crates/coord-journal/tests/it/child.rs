@@ -31,6 +31,8 @@ pub(crate) enum Role {
     AppendTwenty,
     /// Appends one record after the other until one is refused; says why, twice.
     AppendUntilRefused,
+    /// The same, and then opens the journal again and appends another one: says `reopened VERSION`.
+    AppendUntilRefusedAndReopen,
     /// Acquires `lease` for a day, says `token TOKEN`, and goes on for ever.
     Hold,
     /// The same, with a process beside it that has its presence; says `beside PID`, then its token.
@@ -49,6 +51,7 @@ impl Role {
             Self::AppendInPlace => "append-in-place",
             Self::AppendTwenty => "append-twenty",
             Self::AppendUntilRefused => "append-until-refused",
+            Self::AppendUntilRefusedAndReopen => "append-until-refused-and-reopen",
             Self::Hold => "hold",
             Self::HoldBeside => "hold-beside",
             Self::HoldAnother => "hold-another",
@@ -146,6 +149,13 @@ async fn in_a_role() {
         "append-in-place" => append_in_place(dir).await,
         "append-twenty" => append_twenty(dir).await,
         "append-until-refused" => append_until_refused(dir).await,
+        "append-until-refused-and-reopen" => {
+            append_until_refused(dir).await;
+            let journal = Journal::open(dir).expect("it opens");
+            let more = AppendTo::stream("stream").record(Record::new("number", "content"));
+            let version = journal.append(more).await.expect("it appends").version;
+            say(&format!("reopened {version}"));
+        }
         "hold" => {
             let journal = Journal::open(dir).expect("it opens");
             let grant = journal.acquire("lease", "a process", DAY).await;

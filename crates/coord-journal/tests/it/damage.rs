@@ -220,7 +220,7 @@ async fn other_tables_than_its_own_are_found() {
         stage.connect().execute_batch(sql).unwrap();
         let report = journal.check().await.unwrap();
         assert!(
-            report.faults.contains(&Damage::Schema { version: 3 }),
+            report.faults.contains(&Damage::Schema { version: 4 }),
             "{report:?}"
         );
         drop(journal);
@@ -228,7 +228,7 @@ async fn other_tables_than_its_own_are_found() {
         let JournalError::Damaged { source, .. } = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(source, Damage::Schema { version: 3 });
+        assert_eq!(source, Damage::Schema { version: 4 });
     }
 }
 

@@ -211,46 +211,77 @@ async fn a_directory_that_may_not_be_written_to_is_refused_by_name() {
     assert!(chain(&refused).contains("Permission denied"), "{refused}");
 }
 
+/// What a process says that goes on until it is refused, where some of its syncs fail; `None` where they cannot be made
+/// to. The first ones make the journal, and then each append has one.
+fn where_syncs_fail(role: Role, stage: &Stage, which: &str) -> Option<Vec<String>> {
+    let strace = |arguments: &[&str]| {
+        let mut strace = std::process::Command::new("strace");
+        let status = strace.args(arguments).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let quiet = ["-qq", "-o", "/dev/null"];
+    if !strace(&[&quiet[..], &["true"]].concat()) {
+        return None;
+    }
+    let inject = format!("inject=fsync,fdatasync:error=EIO:when={which}");
+    let failing = ["-f", "-e", "trace=fsync,fdatasync", "-e", &inject];
+    let behind = [&["strace"], &quiet[..], &failing].concat();
+    Some(play(role, &stage.dir(), &behind).lines())
+}
+
+/// How many appends were acknowledged, where the last was refused for the disk and another one because of that; and
+/// what was said after it.
+fn acknowledged(said: &[String]) -> (usize, &[String]) {
+    let count = said.iter().take_while(|line| line.starts_with("ack "));
+    let (acknowledged, rest) = said.split_at(count.count());
+    assert!(acknowledged.len() > 5, "{said:?}");
+    let [refused, again, rest @ ..] = rest else {
+        panic!("{rest:?}");
+    };
+    assert!(
+        refused.starts_with("refused ") && refused.contains("disk I/O error"),
+        "{refused}"
+    );
+    assert!(
+        again.starts_with("again ") && again.contains("takes nothing more"),
+        "{again}"
+    );
+    (acknowledged.len(), rest)
+}
+
+const NO_STRACE: &str = "strace is not there, or may not trace";
+
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_acknowledged_and_what_was_is_there() {
     const TEST: &str = "after_a_failed_sync_nothing_is_acknowledged_and_what_was_is_there";
     let stage = Stage::new();
-    // The first syncs make the journal, and then each append has one.
-    let inject = "inject=fsync,fdatasync:error=EIO:when=40+";
-    let strace = [
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fsync,fdatasync",
-        "-e",
-        inject,
-    ];
-    if std::process::Command::new("strace")
-        .args(["-qq", "-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        let said = play(Role::AppendUntilRefused, &stage.dir(), &strace).lines();
-        let (acknowledged, rest) = said.split_at(said.len() - 2);
-        assert!(acknowledged.len() > 5, "{said:?}");
-        assert!(acknowledged.iter().all(|line| line.starts_with("ack ")));
-        assert!(
-            rest[0].starts_with("refused ") && rest[0].contains("disk I/O error"),
-            "{rest:?}"
-        );
-        assert!(
-            rest[1].starts_with("again ") && rest[1].contains("takes nothing more"),
-            "{rest:?}"
-        );
-        let journal = stage.open();
-        let there = contents(&journal, "stream").await.len();
-        assert!(there >= acknowledged.len(), "{there}");
-        assert!(journal.check().await.unwrap().is_clean());
-        journal.append(some(1)).await.unwrap();
-    } else {
-        skipped(TEST, "strace is not there, or may not trace");
-    }
+    let Some(said) = where_syncs_fail(Role::AppendUntilRefused, &stage, "40+") else {
+        return skipped(TEST, NO_STRACE);
+    };
+    let (acknowledged, rest) = acknowledged(&said);
+    assert!(rest.is_empty(), "{rest:?}");
+    let journal = stage.open();
+    let there = contents(&journal, "stream").await.len();
+    assert!(there >= acknowledged, "{there}");
+    assert!(journal.check().await.unwrap().is_clean());
+    journal.append(some(1)).await.unwrap();
+}
+
+/// The next sync would say that all is well, without what the system has given up.
+#[tokio::test]
+async fn after_a_single_failed_sync_nothing_is_acknowledged_until_the_journal_is_opened_again() {
+    const TEST: &str =
+        "after_a_single_failed_sync_nothing_is_acknowledged_until_the_journal_is_opened_again";
+    let stage = Stage::new();
+    let role = Role::AppendUntilRefusedAndReopen;
+    let Some(said) = where_syncs_fail(role, &stage, "40") else {
+        return skipped(TEST, NO_STRACE);
+    };
+    let (acknowledged, rest) = acknowledged(&said);
+    let journal = stage.open();
+    let there = contents(&journal, "stream").await.len();
+    assert!(there > acknowledged, "{there}");
+    // Of the same process, with whose syncs nothing is wrong any more.
+    assert_eq!(rest, [format!("reopened {there}")]);
+    assert!(journal.check().await.unwrap().is_clean());
 }

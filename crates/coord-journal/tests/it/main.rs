@@ -17,6 +17,7 @@ mod sharing;
 mod opening;
 mod only_to_read;
 mod damage;
+mod missing_log;
 mod bits;
 mod export;
 mod disk;

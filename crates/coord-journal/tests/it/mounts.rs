@@ -1,6 +1,7 @@
 //! File systems that tests mount, where they may; where not, a test says by its name that it was
 //! skipped.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,6 +67,12 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 
 /// Says that a test cannot do here what it is for.
 pub(crate) fn skipped(test: &str, why: &str) {
+    let said = format!("SKIPPED {test}: {why}\n");
     // Past the harness, which shows what a test prints only where it fails.
-    let _ = std::io::stderr().write_all(format!("SKIPPED {test}: {why}\n").as_bytes());
+    let _ = std::io::stderr().write_all(said.as_bytes());
+    // Past cargo-nextest, which does the same: `cargo xtask test` prints them at the end.
+    if let Some(list) = std::env::var_os("COORD_TESTS_SKIPPED") {
+        let list = OpenOptions::new().append(true).create(true).open(list);
+        let _ = list.and_then(|mut list| list.write_all(said.as_bytes()));
+    }
 }

@@ -223,7 +223,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
             refused,
             JournalError::Newer {
                 version: 7,
-                known: 3,
+                known: 4,
                 ..
             }
         ),
@@ -231,7 +231,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
     );
     let text = refused.to_string();
     assert!(
-        text.contains("schema version 7") && text.contains("none after 3"),
+        text.contains("schema version 7") && text.contains("none after 4"),
         "{text}"
     );
 }
@@ -304,6 +304,24 @@ async fn a_journal_of_version_2_is_brought_up_to_this_one() {
     drop(journal);
     let journal = stage.open();
     assert!(journal.forget("part").await.is_err());
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+/// The same, as version 3 made it.
+const VERSION_3: &str = include_str!("version_3.sql");
+
+#[tokio::test]
+async fn a_journal_of_version_3_is_brought_up_to_this_one() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    stage.connect().execute_batch(VERSION_3).unwrap();
+    let journal = stage.open();
+    let report = journal.check().await.unwrap();
+    assert!(report.is_clean() && report.streams == 2, "{report:?}");
+    assert!(journal.forget("run-1").await.unwrap());
+    drop(journal);
+    let journal = stage.open();
+    assert_eq!(read(&journal, "run-2").await.len(), 1);
     assert!(journal.check().await.unwrap().is_clean());
 }
 
