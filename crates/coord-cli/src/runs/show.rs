@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::find::find_or_latest;
 use super::list::{between, local, styled};
 use super::lives::{Lives, Service};
-use super::{RunsFault, find, journal_flag, there, time_left, with_journal};
+use super::{RunsFault, find, journal_flag, open_to_look, time_left, with_journal};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::board::Lived;
 use crate::exit_code::ExitCode;
@@ -292,18 +292,30 @@ pub(super) fn step_of<'v>(view: &'v RunView, id: &str) -> Result<&'v StepView, R
     })
 }
 
-/// What needs what in a run, with where each step is; if there is such a run.
-pub(crate) async fn of_run(journal: &JournalPlace, run: &str) -> Option<Graph> {
-    let runs = there(journal)?;
+/// What needs what in a run, with where each step is, and how long it took; if there is such a run.
+pub(crate) async fn of_run(place: &JournalPlace, run: &str) -> Option<Graph> {
+    let journal = open_to_look(place).ok()?;
+    let runs = RunJournal::of(Arc::clone(&journal));
     let run = find(&runs, run).await.ok()?;
     let view = runs.view(&run).await.ok()?;
+    let lives = Lives::read(&Kept::of(journal.dir(), &run), &view).ok()?;
     let steps = view.steps.iter().map(|step| {
         let drawn = GraphStep::new(&step.id)
             .needs(step.needs.iter().copied())
-            .needs_any(step.needs_any.iter().copied());
-        match graph_state(step.phase) {
+            .needs_any(step.needs_any.iter().copied())
+            .attempts(step.attempts);
+        let phase = lives.phase(step);
+        let (began, ended) = match lives.of(step).map(|service| service.moments(&view)) {
+            Some((began, ended)) => (Some(began), ended),
+            None => (step.started, step.ended.filter(|_| phase.is_over())),
+        };
+        let drawn = match began.zip(ended) {
+            Some((began, ended)) => drawn.duration(ended.saturating_sub(began)),
+            None => drawn,
+        };
+        match graph_state(phase) {
             Some(state) => drawn.state(state),
-            None => drawn.note(step.phase.to_string()),
+            None => drawn.note(phase.to_string()),
         }
     });
     Some(Graph::new(&view.workflow, steps.collect()))
