@@ -42,6 +42,7 @@ use crate::spare_thread::SpareThread;
 use crate::validate::{Checked, refuse};
 use course::Course;
 pub(crate) use guard::{Guard, TITLE as WATCHDOG};
+pub(crate) use left::{Living, end_cancelled, living};
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
 const STEP_GRACE: Duration = GRACE.saturating_add(Duration::from_secs(5));

@@ -5,11 +5,14 @@ mod state;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter, Write as _};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::Workflow;
 use crate::plan::PlannedStep;
+use crate::took::Took;
+use crate::view::seconds;
 use state::Colours;
 pub use state::GraphState;
 
@@ -66,6 +69,12 @@ pub struct GraphStep {
     /// What came of it, in the graph of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<GraphState>,
+    /// How long it took, in the graph of a run, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub duration: Option<Duration>,
+    /// How many attempts were made, in the graph of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
 }
 
 impl GraphStep {
@@ -77,6 +86,8 @@ impl GraphStep {
             needs_any: Vec::new(),
             note: None,
             state: None,
+            duration: None,
+            attempts: None,
         }
     }
 
@@ -121,10 +132,32 @@ impl GraphStep {
         self
     }
 
+    /// With how long it took.
+    #[must_use]
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    /// With how many attempts were made, which is told where it was more than one.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// Its id, and what there is to say of it.
     fn label(&self) -> String {
-        match &self.note {
-            Some(note) => format!("{} ({note})", self.id),
-            None => self.id.clone(),
+        let took = self.duration.map(|duration| Took(duration).to_string());
+        let attempts = self.attempts.filter(|attempts| *attempts > 1);
+        let attempts = attempts.map(|attempts| format!("{attempts} attempts"));
+        let notes: Vec<String> = [self.note.clone(), took, attempts]
+            .into_iter()
+            .flatten()
+            .collect();
+        match notes.is_empty() {
+            true => self.id.clone(),
+            false => format!("{} ({})", self.id, notes.join(", ")),
         }
     }
 
@@ -193,8 +226,8 @@ impl Graph {
         dot.push_str("    rankdir=LR\n    node [shape=box]\n");
         for step in &self.steps {
             let id = quoted(&step.id);
-            let label = step.note.is_some();
-            let label = label.then(|| format!("label={}", quoted(&step.label())));
+            let label = Some(step.label()).filter(|label| *label != step.id);
+            let label = label.map(|label| format!("label={}", quoted(&label)));
             let colours = step.state.map(|state| {
                 let Colours { fill, line } = state.colours();
                 format!("style=filled fillcolor=\"{fill}\" color=\"{line}\"")

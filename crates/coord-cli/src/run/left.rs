@@ -15,6 +15,7 @@ use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
 use coordination::bus::{BusExt, LocalBus};
 use coordination::patterns::process::{EndedGroup, GroupEnd, GroupLedger, LeftBehind};
 use coordination::workflow::{RunId, RunJournal, RunState};
+use serde::Serialize;
 
 use super::SetUpError;
 use crate::args::Color;
@@ -66,6 +67,30 @@ pub(super) fn note(dir: &Path, color: Color) -> Option<Arc<GroupLedger>> {
             None
         }
     }
+}
+
+/// A process that lives on of a run which nobody drives: the first of its group.
+#[derive(Serialize)]
+pub(crate) struct Living {
+    /// What it is called.
+    pub(crate) process: String,
+    pub(crate) id: u32,
+}
+
+/// What lives on of a run that nobody drives. Nobody who ends it meanwhile is held up.
+pub(crate) fn living(dir: &Path, run: &RunId) -> io::Result<Vec<Living>> {
+    let left = read(&notes(dir)?, run)?;
+    let living = left.iter().flat_map(LeftBehind::living);
+    let living = living.map(|(process, id)| Living { process, id });
+    Ok(living.collect())
+}
+
+/// Ends what lives on of a run that is cancelled, and that nobody is going to take up for that. What a `coord` has
+/// that was suspended is ended by that, once it goes on and hears of it.
+pub(crate) async fn end_cancelled(dir: &Path, run: &RunId, color: Color) -> io::Result<()> {
+    let again = || Ok(look(dir, run)?.left);
+    end_all(again()?, again, Why::Killed, &Interrupts::default(), color).await?;
+    Ok(())
 }
 
 /// Ends what lives on of a run that is taken up. Once that is interrupted, nothing more is waited for than
@@ -121,26 +146,32 @@ pub(super) async fn end(
 
 fn look(dir: &Path, run: &RunId) -> io::Result<Found> {
     let mut found = Found::default();
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        entries => entries?,
-    };
     let variable = variable(run);
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        if !name.to_str().is_some_and(|name| name.starts_with(NAME)) {
-            continue;
-        }
-        match GroupLedger::left_behind(&entry.path(), &variable) {
+    for notes in notes(dir)? {
+        match GroupLedger::left_behind(&notes, &variable) {
             Ok(left) => found.left.extend(left),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                found.held.push(entry.path());
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => found.held.push(notes),
             Err(error) => return Err(error),
         }
     }
     Ok(found)
+}
+
+/// The notes that there are of a run.
+fn notes(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut notes = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(NAME)) {
+            notes.push(entry.path());
+        }
+    }
+    Ok(notes)
 }
 
 /// In the environment of each process of a run.
@@ -155,10 +186,10 @@ fn driver(held: &[PathBuf]) -> String {
     format!("another `coord` (process {})", ids.join(", "))
 }
 
-/// What is in the notes of those that live.
-fn read(held: &[PathBuf], run: &RunId) -> io::Result<Vec<LeftBehind>> {
+/// What is in these notes, also in those of a `coord` that lives.
+fn read(notes: &[PathBuf], run: &RunId) -> io::Result<Vec<LeftBehind>> {
     let variable = variable(run);
-    let read = held.iter().map(|notes| GroupLedger::held(notes, &variable));
+    let read = notes.iter().map(|path| GroupLedger::held(path, &variable));
     read.filter_map(Result::transpose).collect()
 }
 
@@ -169,7 +200,7 @@ async fn end_all(
     why: Why,
     interrupts: &Interrupts,
     color: Color,
-) -> Result<Vec<EndedGroup>, SetUpError> {
+) -> io::Result<Vec<EndedGroup>> {
     let living: Vec<_> = left.iter().flat_map(LeftBehind::living).collect();
     for (process, id) in living.iter().take(NAMED_MAX) {
         let what = format!("{}: process {id} lives on", printable(process));
@@ -177,7 +208,7 @@ async fn end_all(
             Why::Killed => "as the `coord` that ran it was killed, with its watchdog",
             Why::Suspended => "as the `coord` that runs it was suspended, and has lost the run",
         };
-        screen::say(color, &format!("{what}, {why}: it is ended first"));
+        screen::say(color, &format!("{what}, {why}: it is ended"));
     }
     if let more @ 1.. = living.len().saturating_sub(NAMED_MAX) {
         screen::say(color, &format!("and {more} more"));

@@ -12,21 +12,26 @@ use coordination::workflow::{
 use serde::Serialize;
 
 use super::find::find_or_latest;
+use super::hint::hint;
 use super::list::{between, local, styled};
 use super::lives::{Lives, Service};
-use super::{RunsFault, find, journal_flag, there, time_left, with_journal};
+use super::{RunsFault, find, journal_flag, open_to_look, time_left, with_journal};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::board::Lived;
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::job::shown;
 use crate::kept_output::Kept;
+use crate::run::{Living, living};
 use crate::screen::{self, BAD, GOOD, ODD, QUIET};
 use crate::shortened::first_line;
 use crate::spoken::{Size, Spoken};
 
 /// The columns that a value has at most which a step has put out.
 const VALUE_WIDTH_MAX: usize = 40;
+
+/// How many processes that live on are named; the others are counted.
+const LIVING_NAMED_MAX: usize = 8;
 
 /// A run, for programs.
 #[derive(Serialize)]
@@ -35,6 +40,9 @@ struct Shown<'v> {
     view: &'v RunView,
     /// As how they were: in the view a service is a step, done once it was ready.
     services: Vec<Lived<'v>>,
+    /// What lives on of it though nobody drives it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    living: &'v [Living],
     output: Output<'v>,
 }
 
@@ -71,21 +79,65 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
         };
         let mut out = screen::out(args.of.of.color.into());
         let lives = Lives::read(&kept, &view)?;
+        let living = left_of(&kept, &view)?;
         if args.output == Told::Json {
             let (view, services) = (&view, lives.told(&view));
             let shown = Shown {
                 view,
                 services,
+                living: &living,
                 output,
             };
             serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
             print(&mut out, &view, &lives, &journal_flag(journal), |_| true)?;
+            if let Some(said) = lives_on(&view, &living, &journal_flag(journal)) {
+                writeln!(out, "{BAD}{said}{BAD:#}")?;
+            }
             output.print(&mut out)?;
         }
         Ok(out.flush()?)
     })
+}
+
+/// What lives on of a run that nobody drives.
+fn left_of(kept: &Kept, view: &RunView) -> io::Result<Vec<Living>> {
+    match view.state {
+        RunState::Running => Ok(Vec::new()),
+        _ => living(kept.dir(), &view.run),
+    }
+}
+
+/// Which processes live on, and what ends them.
+fn lives_on(view: &RunView, living: &[Living], flag: &str) -> Option<String> {
+    let named = living.iter().take(LIVING_NAMED_MAX);
+    let named: Vec<_> = named
+        .map(|of| format!("{} (process {})", printable(&of.process), of.id))
+        .collect();
+    let (what, them) = match living.len() {
+        0 => return None,
+        1 => (named.concat() + " lives on", "it"),
+        all if all == named.len() => (named.join(", ") + " live on", "them"),
+        all => {
+            let more = all - named.len();
+            (
+                format!("{} and {more} more live on", named.join(", ")),
+                "them",
+            )
+        }
+    };
+    let run = &view.run;
+    let ends = match view.state {
+        RunState::Interrupted => {
+            format!("`coord resume {run}` ends {them} first, `coord cancel {run}` at once")
+        }
+        _ => format!("`coord resume {run}` ends {them}"),
+    };
+    Some(format!(
+        "{what}, though nobody drives the run: {}",
+        hint(&ends, flag)
+    ))
 }
 
 /// Prints where a run is, and each of its steps that is `told`.
@@ -220,6 +272,9 @@ struct Waits<'v> {
     /// In seconds, where it has not ended and its run has a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     run_time_left: Option<f64>,
+    /// What lives on of the run though nobody drives it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    living: &'v [Living],
 }
 
 /// Says what a step waits for, or else where it is.
@@ -241,7 +296,9 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         let mut out = screen::out(args.of.of.color.into());
         let why = runs.why(&run, &step.id).await?;
         // Of a service that was ready the journal knows no more.
-        let lives = Lives::read(&Kept::of(journal.dir(), &run), &view)?;
+        let kept = Kept::of(journal.dir(), &run);
+        let lives = Lives::read(&kept, &view)?;
+        let living = left_of(&kept, &view)?;
         let became = lives.of(step).map(Service::became);
         let told = became.or_else(|| why.as_ref().map(|why| said(&view, why)));
         let of_run = view.times_out_at.filter(|_| !step.phase.is_over());
@@ -254,6 +311,7 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
                 error: failed.or(step.error.as_deref()),
                 time_left: time_left::left(&view, step.times_out_at).map(|left| left.as_secs_f64()),
                 run_time_left: time_left::left(&view, of_run).map(|left| left.as_secs_f64()),
+                living: &living,
             };
             serde_json::to_writer_pretty(&mut out, &waits).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -267,6 +325,9 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         }
         if let Some(left) = time_left::said(&view, "timeout", of_run) {
             writeln!(out, "run {run}: {left}")?;
+        }
+        if let Some(said) = lives_on(&view, &living, &journal_flag(journal)) {
+            writeln!(out, "run {run}: {said}")?;
         }
         let is_told = matches!(why, Some(Why::Exhausted { .. }));
         if let Some(error) = step.error.as_ref().filter(|_| !is_told) {
@@ -288,18 +349,30 @@ pub(super) fn step_of<'v>(view: &'v RunView, id: &str) -> Result<&'v StepView, R
     })
 }
 
-/// What needs what in a run, with where each step is; if there is such a run.
-pub(crate) async fn of_run(journal: &JournalPlace, run: &str) -> Option<Graph> {
-    let runs = there(journal)?;
+/// What needs what in a run, with where each step is, and how long it took; if there is such a run.
+pub(crate) async fn of_run(place: &JournalPlace, run: &str) -> Option<Graph> {
+    let journal = open_to_look(place).ok()?;
+    let runs = RunJournal::of(Arc::clone(&journal));
     let run = find(&runs, run).await.ok()?;
     let view = runs.view(&run).await.ok()?;
+    let lives = Lives::read(&Kept::of(journal.dir(), &run), &view).ok()?;
     let steps = view.steps.iter().map(|step| {
         let drawn = GraphStep::new(&step.id)
             .needs(step.needs.iter().copied())
-            .needs_any(step.needs_any.iter().copied());
-        match graph_state(step.phase) {
+            .needs_any(step.needs_any.iter().copied())
+            .attempts(step.attempts);
+        let phase = lives.phase(step);
+        let (began, ended) = match lives.of(step).map(|service| service.moments(&view)) {
+            Some((began, ended)) => (Some(began), ended),
+            None => (step.started, step.ended.filter(|_| phase.is_over())),
+        };
+        let drawn = match began.zip(ended) {
+            Some((began, ended)) => drawn.duration(ended.saturating_sub(began)),
+            None => drawn,
+        };
+        match graph_state(phase) {
             Some(state) => drawn.state(state),
-            None => drawn.note(step.phase.to_string()),
+            None => drawn.note(phase.to_string()),
         }
     });
     Some(Graph::new(&view.workflow, steps.collect()))

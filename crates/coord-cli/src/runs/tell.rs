@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use coordination::bus::LocalBus;
 use coordination::bus::time::{Instant, sleep};
+use coordination::journal::Journal;
 use coordination::workflow::{
     Command, RunId, RunJournal, RunState, RunView, Status, StepPhase, StepView, Why,
     WorkflowOrchestrator,
@@ -17,12 +18,13 @@ use super::lives::{Lives, Service};
 use super::place::flag_of_place;
 use super::show::step_of;
 use super::take_up::unit;
-use super::{RunsFault, find, with_journal, with_runs};
-use crate::args::{OfRun, OfStep};
+use super::{RunsFault, find, with_journal};
+use crate::args::{Color, OfRun, OfStep};
 use crate::exit_code::ExitCode;
 use crate::file::{Unit, printable};
 use crate::hands::Wish;
 use crate::kept_output::Kept;
+use crate::run::end_cancelled;
 use crate::screen;
 
 /// How long what is under way to the journal is waited for at most, and how often it is looked for.
@@ -31,8 +33,10 @@ const BEGINS_LOOK: Duration = Duration::from_millis(10);
 
 /// Tells a run something, and says what comes of it.
 pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
-    with_runs(&args.of, async |runs| {
+    with_journal(&args.of, async |journal| {
+        let runs = &RunJournal::of(Arc::clone(journal));
         let run = find(runs, &args.run).await?;
+        let cancels = matches!(command, Command::Cancel { .. });
         let mut sent_before = None;
         let what = match &command {
             Command::Cancel { reason } => cancelled(&runs.view(&run).await?, reason.is_some()),
@@ -67,6 +71,9 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         let what = sent_before.unwrap_or(what);
         let when = match runs.view(&run).await?.state {
             RunState::Interrupted => {
+                if cancels {
+                    end_left(journal, &run, args.of.color).await?;
+                }
                 let when = format!(", once it goes on: `coord resume {run}`");
                 hint(&when, &flag_of_place(&args.of.journal))
             }
@@ -76,6 +83,12 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         writeln!(out, "run {run} {what}{when}")?;
         Ok(out.flush()?)
     })
+}
+
+/// Ends what lives on of a run that is cancelled and that nobody drives.
+async fn end_left(journal: &Journal, run: &RunId, color: Color) -> Result<(), RunsFault> {
+    let kept = Kept::of(journal.dir(), run);
+    Ok(end_cancelled(kept.dir(), run, color).await?)
 }
 
 /// What becomes of a run that is cancelled: one that comes to its end already has that end all the same.
@@ -99,13 +112,15 @@ fn cancelled(view: &RunView, has_reason: bool) -> String {
 
 /// Ends a run that nobody drives as it is.
 pub(crate) fn terminate(args: &OfRun, reason: Option<&str>) -> ExitCode {
-    with_runs(&args.of, async |runs| {
-        let run = find(runs, &args.run).await?;
+    with_journal(&args.of, async |journal| {
+        let runs = RunJournal::of(Arc::clone(journal));
+        let run = find(&runs, &args.run).await?;
         let bus = LocalBus::new();
-        let orchestrator = WorkflowOrchestrator::builder(&bus).journal(runs.clone());
+        let orchestrator = WorkflowOrchestrator::builder(&bus).journal(runs);
         let orchestrator = orchestrator.build()?;
         let reason = reason.unwrap_or("ended by `coord cancel --no-undo`");
         orchestrator.terminate_run(&run, reason).await?;
+        end_left(journal, &run, args.of.color).await?;
         let mut out = screen::out(args.of.color.into());
         writeln!(out, "run {run} is over, and nothing of it was undone")?;
         Ok(out.flush()?)

@@ -11,10 +11,12 @@ use regex_lite::Regex;
 use crate::coord::Folder;
 
 /// What differs from run to run, and what is compared instead.
-const VARIES: [(&str, &str); 6] = [
+const VARIES: [(&str, &str); 7] = [
     (r"\b[0-9a-z]{9}-[0-9a-z]{6}\b", "RUN"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE"),
     (r"\b\d+(\.\d+)? (ms|s)\b", "TIME"),
+    // In a graph.
+    (r"\(\d+(\.\d+)?m?s\)", "(TIME)"),
     (r"\bprocess \d+", "process ID"),
     (r"\b\d+ other events", "N other events"),
     // Columns are as wide as what is in them.

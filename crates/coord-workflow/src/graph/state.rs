@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::{Graph, GraphStep};
-use crate::took::Took;
 use crate::{Compensation, Outcome, StepReport, StepState};
 
 /// What came of a step, in the [`Graph`] of a run.
@@ -99,16 +98,9 @@ impl Outcome {
         let steps = self.plan.steps.iter().zip(self.steps());
         let steps = steps.map(|(planned, report)| {
             let step = GraphStep::planned(planned).state(GraphState::of(&report));
-            let mut notes: Vec<String> = step.note.iter().cloned().collect();
-            if report.started.is_some() {
-                notes.push(Took(report.duration).to_string());
-            }
-            if report.attempts > 1 {
-                notes.push(format!("{} attempts", report.attempts));
-            }
-            match notes.is_empty() {
-                true => step,
-                false => step.note(notes.join(", ")),
+            match report.started {
+                Some(_) => step.duration(report.duration).attempts(report.attempts),
+                None => step,
             }
         });
         Graph::new(&self.workflow, steps.collect())

@@ -60,6 +60,7 @@ mod set_back;
 mod signalling;
 mod skipping;
 mod staying;
+mod stubborn;
 mod summaries;
 mod suspending;
 mod telling;

@@ -326,5 +326,9 @@ fn the_graph_of_a_run_has_its_states_in_every_form() {
     let cancelled = "\"announce\" [style=filled fillcolor=\"#eaeef2\" color=\"#57606a\"]";
     assert!(dot.contains(cancelled), "{dot}");
     let json = serde_json::to_value(&graph).unwrap();
-    assert_eq!(json["steps"][2]["state"], "not-undone");
+    let build = &json["steps"][2];
+    assert_eq!(build["state"], "not-undone");
+    assert_eq!(build["duration"], 4.0);
+    assert_eq!(json["steps"][1]["attempts"], 2);
+    assert_eq!(json["steps"][5].get("duration"), None, "it never began");
 }

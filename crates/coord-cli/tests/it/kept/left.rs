@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use super::{effects, id, kill, list, on, started};
 use crate::coord::{Folder, Running, done, is_gone, pids, until};
@@ -96,6 +97,62 @@ fn it_is_said_what_is_ended_and_a_service_that_lives_on_is_too() {
     let said = format!("db: process {} lives on", db.as_raw_pid());
     assert!(resumed.err.contains(&said), "{}", resumed.err);
     resumed.exits(0);
+}
+
+/// A run with something to undo and a step that lives on, as the `coord` that ran it was killed with its watchdog.
+fn left() -> (Folder, Pid) {
+    let file = "[[step]]\nid = 'done'\nrun = 'true'\nundo = { run = 'echo undone >> effects' }\n\
+                [[step]]\nid = 's'\nneeds = ['done']\nrun = 'echo pid=$$; exec sleep 1000'\n";
+    let folder = Folder::new();
+    folder.write("coord.toml", file);
+    let running = on(&folder, ["run", "--id", "r"], "pid=", 1);
+    let step = pids(&running.printed)[0];
+    kill_both(running, &[step]);
+    list(&folder, "interrupted");
+    assert!(!is_gone(step));
+    (folder, step)
+}
+
+#[test]
+fn what_lives_on_is_told_and_what_ends_it_and_who_cancels_the_run_ends_it() {
+    let (folder, step) = left();
+    let pid = step.as_raw_pid();
+    let said = format!(
+        "s (process {pid}) lives on, though nobody drives the run: \
+         `coord resume r` ends it first, `coord cancel r` at once\n"
+    );
+    done(folder.coord(["show", "r"])).says(&said).exits(0);
+    let why = done(folder.coord(["why", "r", "s"]));
+    why.says(&format!("run r: {said}")).exits(0);
+    for arguments in [
+        ["show", "--output", "json", "r"].as_slice(),
+        &["why", "--output", "json", "r", "s"],
+    ] {
+        let mut command = folder.coord([]);
+        command.args(arguments);
+        let told = done(command);
+        let told: Value = serde_json::from_str(&told.out).unwrap();
+        assert_eq!(told["living"], json!([{ "process": "s", "id": pid }]));
+    }
+    assert!(!is_gone(step), "who looks ends nothing");
+
+    let cancelled = done(folder.coord(["cancel", "r"]));
+    cancelled.says("run r is cancelled, once it goes on: `coord resume r`\n");
+    let said = format!("s: process {pid} lives on");
+    assert!(cancelled.err.contains(&said), "{}", cancelled.err);
+    assert!(is_gone(step) && notes(&folder).is_empty());
+    let shown = done(folder.coord(["show", "r", "--output", "json"]));
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown.get("living"), None);
+    done(folder.coord(["resume", "r"])).exits(130);
+    assert_eq!(effects(&folder), ["undone"]);
+}
+
+#[test]
+fn a_run_that_is_ended_as_it_is_leaves_nothing_that_lives_on() {
+    let (folder, step) = left();
+    done(folder.coord(["cancel", "--no-undo", "r"])).exits(0);
+    assert!(is_gone(step) && notes(&folder).is_empty());
 }
 
 #[test]

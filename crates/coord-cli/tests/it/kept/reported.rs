@@ -252,3 +252,44 @@ fn programs_are_told_how_services_lived_as_people_are() {
         assert!(error.starts_with("exit code 3; "), "{error}");
     }
 }
+
+#[test]
+fn the_graph_of_a_run_has_where_each_step_is_and_how_long_it_took_in_every_form() {
+    let folder = Folder::new();
+    folder.write("coord.toml", FILE);
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    let graph = |format: &str| done(folder.coord(["graph", "r", "--format", format])).out;
+    let json: Value = serde_json::from_str(&graph("json")).unwrap();
+    let [first, breaks, never] = [0, 1, 2].map(|step| &json["steps"][step]);
+    // A fifth of a second, and what a busy machine makes of it.
+    let took = first["duration"].as_f64().unwrap();
+    assert!((0.2..100.0).contains(&took), "{json}");
+    assert_eq!(
+        (&first["state"], &first["attempts"]),
+        (&"completed".into(), &1.into())
+    );
+    assert!(breaks["duration"].is_number(), "{json}");
+    assert_eq!(
+        (&breaks["state"], &breaks["attempts"]),
+        (&"failed".into(), &2.into())
+    );
+    assert_eq!(never.get("duration"), None, "it never began");
+    for (format, breaks, never) in [
+        ("ascii", ", 2 attempts) [failed]", "  never [cancelled]"),
+        (
+            "mermaid",
+            ", 2 attempts)\"]:::failed",
+            "[\"never\"]:::cancelled",
+        ),
+        ("dot", ", 2 attempts)\" style=", "\"never\" [style="),
+    ] {
+        let drawn = graph(format);
+        let first = drawn.split_once("first (").expect(&drawn).1;
+        let took = first.split_once(')').unwrap().0;
+        assert!(
+            took.ends_with('s') && took.starts_with(|c: char| c.is_ascii_digit()),
+            "{drawn}"
+        );
+        assert!(drawn.contains(breaks) && drawn.contains(never), "{drawn}");
+    }
+}

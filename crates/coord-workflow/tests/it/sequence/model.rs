@@ -26,10 +26,31 @@ pub(super) struct Shape {
     pub(super) runs: bool,
     /// It watches its token, and is done so long after it is told to stop.
     pub(super) polite: Option<u64>,
-    /// How long it takes to undo it, if it can be undone.
-    pub(super) undo: Option<u64>,
+    /// What undoes it, if it can be undone.
+    pub(super) undo: Option<Undo>,
     /// It only waits for a signal, which arrives then.
     pub(super) signal: Option<u64>,
+}
+
+/// What undoes a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Undo {
+    /// How long an attempt takes, and may take.
+    pub(super) takes: u64,
+    pub(super) timeout: u64,
+    /// How many attempts fail before one succeeds, and how many there are.
+    pub(super) failures: u32,
+    pub(super) max_attempts: u32,
+}
+
+impl Undo {
+    /// How many attempts are made, how long each takes, and whether the last of them succeeds.
+    fn comes_to(self) -> (u32, u64, bool) {
+        match self.takes < self.timeout && self.failures < self.max_attempts {
+            true => (self.failures + 1, self.takes, true),
+            false => (self.max_attempts, self.takes.min(self.timeout), false),
+        }
+    }
 }
 
 /// What is the same for all steps.
@@ -45,6 +66,9 @@ pub(super) struct Frame {
     pub(super) halt: Option<(u64, u64)>,
     /// When it is told to skip which steps.
     pub(super) skips: Vec<(u64, usize)>,
+    /// Whether it is kept: what may begin because of another step waits for the record of its end, which takes no
+    /// time, and what could begin anyway does not.
+    pub(super) is_kept: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +86,8 @@ pub(super) struct Report {
     pub(super) attempts: u32,
     pub(super) started: Option<u64>,
     pub(super) duration: u64,
+    /// Whether it was undone, if that was tried.
+    pub(super) undone: Option<bool>,
 }
 
 /// What is to be found out of a run.
@@ -70,7 +96,8 @@ pub(super) struct Prediction {
     pub(super) status: Status,
     pub(super) duration: u64,
     pub(super) steps: Vec<Report>,
-    pub(super) undone: Vec<usize>,
+    /// The attempts at undoing steps, in their order.
+    pub(super) undoing: Vec<(usize, u32)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +126,8 @@ struct Run<'s> {
     /// Two things at the same time: what comes of it is not said.
     ambiguous: bool,
     reports: Vec<Option<Report>>,
+    /// The steps whose end lets others begin.
+    over: BTreeSet<usize>,
     attempts: Vec<u32>,
     started: Vec<Option<u64>>,
     /// The steps that could make another attempt, and have no place.
@@ -128,6 +157,7 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         events: BTreeMap::new(),
         ambiguous: false,
         reports: vec![None; steps],
+        over: BTreeSet::new(),
         attempts: vec![0; steps],
         started: vec![None; steps],
         again: BTreeSet::new(),
@@ -189,11 +219,12 @@ impl Run<'_> {
         while self.stopped.is_none() {
             let has_room = self.placed() < self.frame.limit;
             let may_begin = |step: &usize| {
-                let is_over = |need: usize| self.reports[need].is_some();
+                let is_over = |need: usize| self.over.contains(&need);
                 let needs = among(self.shapes[*step].needs, *step);
                 let any: Vec<usize> = among(self.shapes[*step].needs_any, *step).collect();
+                let completed = |need: &usize| is_over(*need) && self.completed.contains(need);
                 let any = any.is_empty()
-                    || any.iter().any(|need| self.completed.contains(need))
+                    || any.iter().any(completed)
                     || any.iter().all(|need| is_over(*need));
                 if !has_room && self.shapes[*step].signal.is_none() {
                     return false;
@@ -202,14 +233,17 @@ impl Run<'_> {
                     return true;
                 }
                 !self.paused
-                    && !is_over(*step)
+                    && self.reports[*step].is_none()
                     && !self.is_blocked(*step)
                     && !self.under_way.contains(step)
                     && needs.clone().all(is_over)
                     && any
             };
             let Some(step) = (0..self.shapes.len()).find(may_begin) else {
-                break;
+                match self.keep() {
+                    true => continue,
+                    false => break,
+                }
             };
             if self.again.remove(&step) {
                 let is_late = |event: &Event| matches!(event, Event::Late(other) if *other == step);
@@ -232,6 +266,15 @@ impl Run<'_> {
         {
             self.at(self.now + self.left(step), Event::Late(step));
         }
+    }
+
+    /// What has ended is kept, and lets others begin; whether there was something to keep.
+    fn keep(&mut self) -> bool {
+        let reports = self.reports.iter().enumerate();
+        let ended = reports.filter_map(|(step, report)| report.as_ref().map(|_| step));
+        let before = self.over.len();
+        self.over.extend(ended);
+        self.over.len() > before
     }
 
     /// Whether it does not begin, as something that it needs has failed, or is blocked itself.
@@ -401,33 +444,50 @@ impl Run<'_> {
             attempts: self.attempts[step],
             started: self.started[step],
             duration: self.started[step].map_or(0, |started| self.now - started),
+            undone: None,
         });
+        if !self.frame.is_kept {
+            self.keep();
+        }
     }
 
-    fn prediction(self) -> Prediction {
+    fn prediction(mut self) -> Prediction {
+        let status = self.stopped.unwrap_or(Status::Completed);
+        let mut undoing = Vec::new();
+        if status != Status::Completed {
+            for step in std::mem::take(&mut self.completed).into_iter().rev() {
+                undoing.extend(self.undo(step));
+            }
+        }
         let never = Report {
             state: State::Cancelled,
             attempts: 0,
             started: None,
             duration: 0,
+            undone: None,
         };
-        let status = self.stopped.unwrap_or(Status::Completed);
-        let undo = |step: &usize| self.shapes[*step].undo.is_some();
-        let undone: Vec<usize> = match status {
-            Status::Completed => Vec::new(),
-            _ => self.completed.iter().rev().copied().filter(undo).collect(),
-        };
-        let undoing = undone.iter().filter_map(|step| self.shapes[*step].undo);
+        let reports = self.reports.into_iter();
         Prediction {
             status,
-            duration: self.now + undoing.sum::<u64>(),
-            steps: self
-                .reports
-                .into_iter()
+            duration: self.now,
+            steps: reports
                 .map(|report| report.unwrap_or(never.clone()))
                 .collect(),
-            undone,
+            undoing,
         }
+    }
+
+    /// Undoes a step, if it can be undone: with which attempts.
+    fn undo(&mut self, step: usize) -> impl Iterator<Item = (usize, u32)> + use<> {
+        let undo = self.shapes[step].undo.map(Undo::comes_to);
+        let attempts = undo.map_or(0, |(attempts, takes, is_undone)| {
+            self.now += u64::from(attempts) * takes + u64::from(attempts - 1) * self.frame.pause;
+            if let Some(report) = &mut self.reports[step] {
+                report.undone = Some(is_undone);
+            }
+            attempts
+        });
+        (1..=attempts).map(move |attempt| (step, attempt))
     }
 }
 
