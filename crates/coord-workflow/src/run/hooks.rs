@@ -82,8 +82,11 @@ pub(super) fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
     }
 }
 
-/// Calls a hook, and tells if it fails.
+/// Calls a hook, and tells if it fails. That of a run that is lost is called by who has it.
 async fn made(run: &Shared, hook: &Hook, call: HookCall) {
+    if !run.is_not_lost().await {
+        return;
+    }
     let (step, token) = (call.step.clone(), call.token.clone());
     let handler = Arc::clone(&hook.handler);
     let mut work = Caught::new(Box::pin(async move { handler(call).await }));
