@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::time::advance;
 
 use crate::durable::Machine;
+use crate::ownership::reached;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -49,11 +50,14 @@ type Build = fn(&'static str, &Begun, Duration) -> Workflow<(), Durable>;
 async fn stood_still(build: Build, is_taken_up: bool) {
     for wait in WAITS {
         let (machine, begun) = (Machine::new(), Begun::default());
-        let (id, first, other) = (RunId::unique(), machine.process(), machine.process());
+        let (slow, leases) = reached(&machine);
+        let (id, first, other) = (RunId::unique(), slow.process(), machine.process());
         let (one, two) = (build("one", &begun, wait), build("two", &begun, wait));
         let run = first.start_durable(&one, id.clone(), ()).await.unwrap();
         sleep(SECOND).await;
         let before = begun.of("one");
+        // It takes a moment to hear what has become of the lease.
+        leases.takes(2 * SECOND);
         // All is due at once, and nobody has been polled.
         let _ = advance(DEFAULT_LEASE_TTL + 60 * SECOND).now_or_never();
         if !is_taken_up {
