@@ -13,7 +13,11 @@ use crate::{RunId, Status, StepError};
 /// The hook is called before that counts, and its own failure changes nothing of it: that is told as
 /// [`Transition::HookFailed`](coord_bus::vocabulary::Transition::HookFailed). In a durable run the hook of
 /// a step is called once, unless the process ends meanwhile: then the step is in flight still, and
-/// attempt and hook are made again. That of a run likewise. A step of which no attempt has begun has no
+/// attempt and hook are made again. That of a run likewise. It is called only while the run is known to be this
+/// process's: one that stood still for longer than its [lease](crate::DEFAULT_LEASE_TTL) lasts finds out first. Where
+/// it is stopped in the middle of a hook, whoever takes the run up meanwhile makes attempt and hook again, and the
+/// first may go on with its own once it is continued: what a hook asks for has to bear being asked for twice, or
+/// refuses the smaller [token](Self::fencing_token). A step of which no attempt has begun has no
 /// end to be told of; one that is [exhausted](crate::OnExhausted::Pause) has not come to its end.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -22,6 +26,8 @@ pub struct HookCall {
     pub input: Value,
     /// The run.
     pub run: RunId,
+    /// The run's [fencing token](crate::StepContext::fencing_token): larger each time that somebody takes the run up.
+    pub fencing_token: u64,
     /// The step; `None`: it is the run that has come to its end, undoing included.
     pub step: Option<String>,
     /// How. A step never timed out: it failed. One that was skipped after it had begun was cancelled; but for one that is

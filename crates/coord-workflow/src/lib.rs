@@ -119,8 +119,11 @@
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
 //!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).
-//! - One process at a time drives a run. Who has lost a run to another can append nothing to it; what steps write to
-//!   elsewhere refuses it by their [fencing token](StepContext::fencing_token).
+//! - One process at a time drives a run. Who has lost a run to another can append nothing to it, and begins nothing in
+//!   it: no attempt, round or item, no hook, nothing that undoes. Where a process stood still for longer than its
+//!   [lease](DEFAULT_LEASE_TTL) lasts, what is to begin waits until it is known whose the run is. What was under way
+//!   goes on until it is told to stop: what steps write to elsewhere refuses it by their
+//!   [fencing token](StepContext::fencing_token).
 //! - Waits between attempts, [sleeps](StepBuilder::sleep), the limits of what only waits and of a run go on by the
 //!   clock on the wall while nobody drives it, and while the machine sleeps on which somebody does: up to a minute
 //!   later then, and never later than by timers. A run has a limit only if it was given one.

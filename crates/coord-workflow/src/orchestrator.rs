@@ -188,7 +188,7 @@ impl Settings {
             // As that of a durable one that nobody has taken up.
             fence: 1,
             parent: self.token.clone(),
-            suspend: None,
+            kept: None,
             told: Told::default(),
             is_careful: false,
             limits: self.limits(definition)?,

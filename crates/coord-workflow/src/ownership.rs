@@ -11,6 +11,10 @@
 //!
 //! Steps may hold every thread of the runtime for longer than a lease lasts, and then no task of it renews anything.
 //! So a thread of its own does, too.
+//!
+//! Until when the lease is [known](Known) to hold is asked before anything begins in a run.
+
+mod known;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, LazyLock};
@@ -21,11 +25,14 @@ use coord_bus::time::{Clock, sleep, timeout};
 use coord_bus::{CancellationToken, Grant, Lease, LeaseError, LeaseExt, TaskScope};
 use futures_util::future::join3;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use crate::live_runs::LiveRuns;
 use crate::orchestrator::Run;
 use crate::records::Owner;
 use crate::{RunId, RunJournal, WorkflowError, bell, run};
+pub(crate) use known::Known;
+use known::Noted;
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the
 /// keeper of leases does not know that its process is gone.
@@ -49,6 +56,8 @@ pub(crate) struct Keeping {
     /// Cancelled when runs are to be left as they are.
     pub(crate) suspend: CancellationToken,
     held: Slot,
+    /// Rung where until when that is so may be another.
+    changed: Arc<Notify>,
     clock: Arc<dyn Clock>,
     tasks: TaskScope,
 }
@@ -62,6 +71,8 @@ type Slot = Arc<tokio::sync::Mutex<Option<Held>>>;
 pub(crate) struct Held {
     /// Who this orchestrator is to others.
     pub(crate) owner: Owner,
+    /// Until when, as far as is known.
+    pub(crate) known: Arc<Known>,
     /// Cancelled when it is lost, or given up.
     pub(crate) lost: CancellationToken,
 }
@@ -80,6 +91,7 @@ impl Keeping {
             ttl,
             suspend: CancellationToken::new(),
             held: Slot::default(),
+            changed: Arc::default(),
             clock,
             tasks: TaskScope::new("ownership of runs"),
         }
@@ -95,7 +107,9 @@ impl Keeping {
             return Ok(held.clone());
         }
         let (leases, holder) = (&self.journal.leases, holder());
-        let acquiring = leases.acquire_when_free(&self.lease, &holder, self.ttl);
+        let known = Known::new(&self.changed);
+        let noted = noted(leases, &known);
+        let acquiring = noted.acquire_when_free(&self.lease, &holder, self.ttl);
         let grant = acquiring.await?;
         if let Err(shut_down) = self.check_open(workflow) {
             // Nobody would renew it any more.
@@ -104,6 +118,7 @@ impl Keeping {
         }
         let held = Held {
             owner: owner(&grant),
+            known: Arc::clone(&known),
             lost: self.suspend.child_token(),
         };
         let tenure = Tenure {
@@ -114,9 +129,9 @@ impl Keeping {
             lost: held.lost.clone(),
             stop: self.tasks.token(),
             ttl: self.ttl,
-            thread: on_a_thread(leases, grant.clone(), self.ttl),
+            thread: on_a_thread(leases, (grant.clone(), Arc::clone(&known)), self.ttl),
         };
-        self.tasks.spawn("lease", tenure.keep(grant));
+        self.tasks.spawn("lease", tenure.keep(grant, known));
         *slot = Some(held.clone());
         Ok(held)
     }
@@ -157,7 +172,7 @@ impl Keeping {
         match &*held {
             _ if self.suspend.is_cancelled() => {}
             _ if was.lost.is_cancelled() => run.lease_lost(),
-            Some(held) if held.owner != was.owner => run.renew_owner(&held.owner),
+            Some(held) if held.owner != was.owner => run.renew_owner(held),
             _ => {}
         }
     }
@@ -200,6 +215,13 @@ fn owner(grant: &Grant) -> Owner {
     }
 }
 
+fn noted(leases: &Arc<dyn Lease>, known: &Arc<Known>) -> Noted {
+    Noted {
+        leases: Arc::clone(leases),
+        known: Arc::clone(known),
+    }
+}
+
 impl From<Owner> for Grant {
     fn from(owner: Owner) -> Self {
         Self {
@@ -221,12 +243,16 @@ struct Tenure {
     stop: CancellationToken,
     ttl: Duration,
     /// Who renews it, too: is told under which grant it is held.
-    thread: mpsc::Sender<Grant>,
+    thread: mpsc::Sender<(Grant, Arc<Known>)>,
 }
 
 /// Renews a lease on a thread of its own, as long as there is who could say that it is held under another grant.
 /// Where no thread is to be had, only the runtime's do.
-fn on_a_thread(leases: &Arc<dyn Lease>, mut grant: Grant, ttl: Duration) -> mpsc::Sender<Grant> {
+fn on_a_thread(
+    leases: &Arc<dyn Lease>,
+    mut grant: (Grant, Arc<Known>),
+    ttl: Duration,
+) -> mpsc::Sender<(Grant, Arc<Known>)> {
     let (thread, told) = mpsc::channel();
     // Who keeps the leases goes when all others have let go of it.
     let (leases, runtime) = (Arc::downgrade(leases), Handle::current());
@@ -239,8 +265,9 @@ fn on_a_thread(leases: &Arc<dyn Lease>, mut grant: Grant, ttl: Duration) -> mpsc
                     let Some(leases) = leases.upgrade() else {
                         return;
                     };
+                    let (grant, known) = &grant;
                     // What became of it learns who holds it.
-                    let _ = runtime.block_on(leases.renew(&grant, ttl));
+                    let _ = runtime.block_on(noted(&leases, known).renew(grant, ttl));
                 }
             }
         }
@@ -252,9 +279,7 @@ fn on_a_thread(leases: &Arc<dyn Lease>, mut grant: Grant, ttl: Duration) -> mpsc
 
 impl Tenure {
     /// Renews the lease until the orchestrator is shut down, listens for news of its runs, and sees to their time.
-    async fn keep(self, mut grant: Grant) {
-        // Whether it is lost or given up: its runs are not this orchestrator's any more.
-        let _lost = self.lost.clone().drop_guard();
+    async fn keep(self, mut grant: Grant, mut known: Arc<Known>) {
         let leases = &self.journal.leases;
         loop {
             let listening = async {
@@ -267,53 +292,69 @@ impl Tenure {
                     ((), never, _) = join3(closing, listening, comparing) => match never {},
                 }
             };
-            let held = leases.hold(grant.clone(), self.ttl, listening);
+            let noted = noted(leases, &known);
+            let held = noted.hold(grant.clone(), self.ttl, listening);
             if held.await.is_ok() {
                 return;
             }
-            grant = tokio::select! {
+            (grant, known) = tokio::select! {
                 () = self.stop.cancelled() => return,
-                anew = self.acquire_anew(grant) => match anew {
-                    Some(grant) => grant,
+                anew = self.acquire_anew(grant, known) => match anew {
+                    Some(anew) => anew,
                     None => return,
                 },
             };
-            let _ = self.thread.send(grant.clone());
+            let _ = self.thread.send((grant.clone(), Arc::clone(&known)));
         }
     }
 
     /// Acquires the lease that ran out, and has the runs go on under the new grant. `None`: it is lost, and
     /// so are they.
-    async fn acquire_anew(&self, grant: Grant) -> Option<Grant> {
+    async fn acquire_anew(&self, grant: Grant, was: Arc<Known>) -> Option<(Grant, Arc<Known>)> {
         let mut held = self.held.lock().await;
-        let (leases, holder) = (&self.journal.leases, holder());
-        let acquiring = leases.acquire(&grant.name, &holder, self.ttl);
+        let holder = holder();
+        // What was known of the grant before says nothing of this one: no run is kept under it yet.
+        let known = Known::new(was.changed());
+        let noted = noted(&self.journal.leases, &known);
+        let acquiring = noted.acquire(&grant.name, &holder, self.ttl);
         match timeout(ANEW_WITHIN, acquiring).await {
             Ok(Ok(anew)) => {
-                let (owner, lost) = (owner(&anew), self.lost.clone());
-                *held = Some(Held {
-                    owner: owner.clone(),
-                    lost,
-                });
+                let now = Held {
+                    owner: owner(&anew),
+                    known: Arc::clone(&known),
+                    lost: self.lost.clone(),
+                };
+                *held = Some(now.clone());
                 drop(held);
                 for run in self.runs.all() {
-                    run.renew_owner(&owner);
+                    run.renew_owner(&now);
                 }
-                Some(anew)
+                Some((anew, known))
             }
             // It was only not renewed, and is held under the grant that is known.
             Ok(Err(LeaseError::Held { held, .. })) if held.token == grant.token => {
                 sleep(RENEW_AGAIN.min(held.expires_in)).await;
-                Some(grant)
+                Some((grant, was))
             }
             _ => {
-                for run in self.runs.all() {
-                    run.lease_lost();
-                }
                 // Before anybody else begins a run under what is gone.
-                self.lost.cancel();
+                self.is_lost();
                 None
             }
         }
+    }
+
+    fn is_lost(&self) {
+        for run in self.runs.all() {
+            run.lease_lost();
+        }
+        self.lost.cancel();
+    }
+}
+
+impl Drop for Tenure {
+    /// Whether it is lost or given up: its runs are not this orchestrator's any more.
+    fn drop(&mut self) {
+        self.is_lost();
     }
 }

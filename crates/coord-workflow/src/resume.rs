@@ -9,7 +9,7 @@ use crate::course::{Course, Fact};
 use crate::fingerprint::{PRINTS, Was};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
-use crate::run::Told;
+use crate::run::{LONGEST, Told};
 use crate::time_limits::TimeLimits;
 use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint, streams};
 
@@ -183,7 +183,8 @@ impl Kept {
     /// been set back.
     pub(crate) fn gone_on(&self, now: Timestamp) -> Duration {
         let since = Duration::try_from(now.duration_since(self.started_at)).unwrap_or_default();
-        since.max(Duration::from_nanos(self.latest))
+        let since = since.max(Duration::from_nanos(self.latest));
+        since.min(LONGEST)
     }
 
     /// Reads what has been appended since, up to the end of the stream.

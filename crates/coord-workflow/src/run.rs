@@ -12,6 +12,7 @@ mod hooks;
 mod items;
 mod item_runs;
 mod limited;
+mod ours;
 mod pauses;
 mod queue;
 mod ready;
@@ -45,7 +46,7 @@ use crate::course::{Course, Fact, Refused};
 use crate::handle::{Inputs, Outputs};
 use crate::limits::{Limits, RunLimits};
 use crate::outcome::Status;
-use crate::ownership::Keeping;
+use crate::ownership::{Keeping, Known};
 use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
 use crate::signals::{SignalNumber, Signals};
@@ -67,6 +68,10 @@ use recorder::Recorder;
 pub(crate) use rounds::{RoundEnd, Rounds};
 use skips::Skips;
 pub(crate) use wall::compare;
+
+/// For how long a run has gone on at most where it is taken up, or its time leaps: three centuries, and there is room for
+/// as many from then on. A clock that says more is wrong.
+pub(crate) const LONGEST: Duration = Duration::from_nanos(u64::MAX / 2);
 
 /// What all runs of an orchestrator share.
 pub(crate) struct Settings {
@@ -99,8 +104,8 @@ pub(crate) struct Beginning {
     pub(crate) fence: u64,
     /// Its parent's cancellation cancels it.
     pub(crate) parent: CancellationToken,
-    /// Whether what happens in it is kept, and what suspends it then.
-    pub(crate) suspend: Option<CancellationToken>,
+    /// Whether what happens in it is kept; then what suspends it, and until when the lease holds under which it is kept.
+    pub(crate) kept: Option<(CancellationToken, Arc<Known>)>,
     /// What it was told so far.
     pub(crate) told: Told,
     /// Whether its processes seem to end as soon as they take it up.
@@ -244,8 +249,9 @@ impl Shared {
         let plan = Arc::clone(definition.plan);
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
-        let is_durable = beginning.suspend.is_some();
-        let recorder = is_durable.then(|| Recorder::new(beginning.started_at));
+        let is_durable = beginning.kept.is_some();
+        let (suspend, known) = beginning.kept.unzip();
+        let recorder = known.map(|known| Recorder::new(beginning.started_at, known));
         let told = beginning.told;
         let limit = limit.unwrap_or(usize::MAX);
         let pauses = Pauses::new(beginning.id.clone(), told.is_paused, beginning.around);
@@ -274,8 +280,7 @@ impl Shared {
             fence: beginning.fence,
             token,
             // Its own: what suspends this run alone leaves the others.
-            suspend: beginning
-                .suspend
+            suspend: suspend
                 .as_ref()
                 .map(CancellationToken::child_token)
                 .unwrap_or_default(),

@@ -274,6 +274,9 @@ impl RunJournal {
     /// where nobody does, who resumes it. A signal whose [id](crate::Signal::with_id) has come before is kept already,
     /// also where the run has finished since; with another payload it is refused.
     ///
+    /// It reads all records of the run, each time: of one of many thousand steps that takes longer than to tell it. Who
+    /// drives the run tells it by [`Run::tell`](crate::Run::tell), which reads nothing.
+    ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the run may have been told: a signal with an id may be sent again.
@@ -331,7 +334,7 @@ impl RunJournal {
     }
 
     /// Whether a run was sent a signal of this name and [id](crate::Signal::with_id), whatever has become of it; not
-    /// where a retry has done the step anew that took it.
+    /// where a retry has done the step anew that took it. It reads all records of the run, as [`tell`](Self::tell) does.
     ///
     /// # Errors
     ///

@@ -148,6 +148,9 @@ impl Step<'_> {
             return Some(self.skipped(reason).await);
         }
         let when = planned.when.as_ref()?;
+        if !run.may_begin().await {
+            return Some(self.cancelled().await);
+        }
         let first = first(&run.start(step, 1, &run.token), when);
         match supervise(run, first, Bounds::timeout(planned.timeout), &run.token).await {
             Attempt::Done(Ok(true)) => None,
@@ -264,6 +267,9 @@ impl Step<'_> {
     /// Begins an attempt, unless the run was stopped meanwhile.
     async fn call(&self, attempt: u32) -> Option<Called> {
         let (run, step) = (self.run, self.step);
+        if !run.may_begin().await {
+            return None;
+        }
         let at = run.elapsed();
         let started = || Transition::StepStarted {
             step: self.id(),
@@ -275,6 +281,10 @@ impl Step<'_> {
         // A run within this one is looked for where its step is known to have begun, and nowhere else.
         if run.is_careful || planned.runs_workflow() {
             run.settled().await.ok()?;
+        }
+        // All that took its time.
+        if !run.may_begin().await {
+            return None;
         }
         let mut start = run.start(step, attempt, &run.token);
         start.last_heartbeat = run.queue().course.last_heartbeat(step);

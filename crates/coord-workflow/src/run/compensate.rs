@@ -88,9 +88,10 @@ async fn until_done(
 
 /// Before something is undone: that all before is kept, and that it is to be undone here.
 async fn goes_on(run: &Shared) -> Result<(), End> {
-    match run.suspend.is_cancelled() || run.lost().is_cancelled() {
-        true => Err(run.left().await),
-        false => run.settled().await,
+    run.settled().await?;
+    match run.is_not_lost().await && !run.suspend.is_cancelled() {
+        true => Ok(()),
+        false => Err(run.left().await),
     }
 }
 

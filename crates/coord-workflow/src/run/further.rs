@@ -1,5 +1,5 @@
-//! Whether a further item of a step's list, or a further round, begins: none while the run is paused, and none any more
-//! once somebody has said so.
+//! Whether a further item of a step's list, or a further round, begins: none while the run is paused, or may be somebody
+//! else's, and none any more once somebody has said so.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -44,7 +44,7 @@ impl Gate {
 
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.ended.get().is_none() && !self.run.pauses.is_paused()
+        self.ended.get().is_none() && !self.run.pauses.is_paused() && self.run.is_ours()
     }
 
     /// Waits until the next may begin.
@@ -62,10 +62,12 @@ impl Gate {
             if self.is_open() {
                 return Ok(());
             }
+            let is_paused = self.run.pauses.is_paused();
             tokio::select! {
                 biased;
                 () = token.cancelled() => return Err(AttemptError::Cancelled.into()),
                 () = changed => {}
+                () = self.run.until_ours(), if !is_paused => {}
             }
         }
     }

@@ -8,13 +8,13 @@ use coord_bus::vocabulary::Transition;
 
 use super::Shared;
 use super::attempt::Caught;
+use crate::StepError;
 use crate::course::Phase;
 use crate::error::AttemptError;
 use crate::hook::{Hook, HookCall};
 use crate::outcome::Status;
 use crate::plan::Output;
 use crate::reason::Reason;
-use crate::{RunId, StepError};
 
 /// The hook of a step, if it has one: it is done, or has failed, or was cancelled.
 pub(super) async fn of_step(
@@ -41,7 +41,7 @@ pub(super) async fn of_step(
         attempt,
         failures: failures.collect(),
         output: output.and_then(|output| output.downcast().ok()),
-        ..call(hook, &run.id, status)
+        ..call(hook, run, status)
     };
     made(run, hook, called).await;
 }
@@ -63,15 +63,16 @@ pub(super) async fn of_run(run: &Shared, status: Status) {
     };
     let called = HookCall {
         failures,
-        ..call(hook, &run.id, status)
+        ..call(hook, run, status)
     };
     made(run, hook, called).await;
 }
 
-pub(super) fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
+pub(super) fn call(hook: &Hook, run: &Shared, status: Status) -> HookCall {
     HookCall {
         input: hook.input.clone(),
-        run: run.clone(),
+        run: run.id.clone(),
+        fencing_token: run.fence,
         step: None,
         status,
         attempt: 0,
@@ -82,8 +83,11 @@ pub(super) fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
     }
 }
 
-/// Calls a hook, and tells if it fails.
+/// Calls a hook, and tells if it fails. That of a run that is lost is called by who has it.
 async fn made(run: &Shared, hook: &Hook, call: HookCall) {
+    if !run.is_not_lost().await {
+        return;
+    }
     let (step, token) = (call.step.clone(), call.token.clone());
     let handler = Arc::clone(&hook.handler);
     let mut work = Caught::new(Box::pin(async move { handler(call).await }));

@@ -224,6 +224,8 @@ impl Queue {
         let planned = &plan.steps[step];
         let is_plain =
             is_plain && !run.is_careful && planned.hook.is_none() && planned.child.is_none();
+        // What is not to begin yet waits like a step.
+        let is_plain = is_plain && self.recorder.as_deref().is_none_or(Recorder::is_ours);
         self.begins(plan, step);
         if !quiet || !is_plain {
             return Some(Job::Begin(step));

@@ -19,8 +19,9 @@ use coord_bus::{CancellationToken, Durability, EventLogError, Record, Timestamp}
 
 use super::Shared;
 use crate::course::{Course, Fact};
+use crate::ownership::{Held, Known};
 use crate::plan::Plan;
-use crate::records::{self, OWNER_RENEWED, Owner};
+use crate::records::{self, OWNER_RENEWED};
 use crate::run::End;
 use crate::so_far::SoFar;
 use crate::{Command, MAX_SIGNALS, RecordFault, WorkflowError};
@@ -61,6 +62,10 @@ pub(super) struct Recorder {
     end: Option<End>,
     /// Why the run is left as it is, where that is not because its orchestrator is shut down.
     leaving: Option<End>,
+    /// Until when the lease holds under which the run is kept.
+    known: Arc<Known>,
+    /// The same of the one under which it is once that many records are kept.
+    anew: Option<(u64, Arc<Known>)>,
     /// Cancelled once the run may be somebody else's.
     lost: CancellationToken,
 }
@@ -82,7 +87,7 @@ pub(super) struct Batch {
 }
 
 impl Recorder {
-    pub(super) fn new(started_at: Timestamp) -> Self {
+    pub(super) fn new(started_at: Timestamp, known: Arc<Known>) -> Self {
         Self {
             started_at,
             pending: Vec::new(),
@@ -99,6 +104,8 @@ impl Recorder {
             waiting: Vec::new(),
             end: None,
             leaving: None,
+            known,
+            anew: None,
             lost: CancellationToken::new(),
         }
     }
@@ -132,13 +139,20 @@ impl Recorder {
     }
 
     /// Who drives the run does so under another grant of its lease from now on.
-    fn push_owner(&mut self, owner: &Owner) {
-        match records::record(OWNER_RENEWED, owner) {
+    fn push_owner(&mut self, held: &Held) {
+        match records::record(OWNER_RENEWED, &held.owner) {
             Ok(record) => self.pending.push(record),
             Err(fault) => self.cannot_write(fault),
         }
         self.told += 1;
+        self.anew = Some((self.told, Arc::clone(&held.known)));
         self.hurry();
+    }
+
+    /// Until when the lease holds under which the run is kept, as far as is known.
+    #[inline]
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
     }
 
     /// What is pending is to be on the disk, at once.
@@ -180,6 +194,9 @@ impl Recorder {
 
     pub(super) fn kept(&mut self, until: u64, mut ready: impl FnMut(usize)) {
         self.kept = until;
+        if let Some((_, known)) = self.anew.take_if(|(needs, _)| *needs <= until) {
+            self.known = known;
+        }
         while let Some(&(needs, step)) = self.held.front()
             && needs <= until
         {
@@ -304,12 +321,12 @@ impl Shared {
 
     /// Its orchestrator drives it under another grant of its lease by now. Where somebody has claimed the run
     /// since the last one ended, that cannot be kept, and the run hears of it.
-    pub(crate) fn renew_owner(&self, owner: &Owner) {
+    pub(crate) fn renew_owner(&self, held: &Held) {
         let mut queue = self.queue();
         let recorder = queue.recorder.as_mut();
         let recorder = recorder.filter(|recorder| !recorder.is_over() && !recorder.is_finished);
         let writer = recorder.and_then(|recorder| {
-            recorder.push_owner(owner);
+            recorder.push_owner(held);
             recorder.call_writer(true)
         });
         drop(queue);
@@ -445,16 +462,21 @@ impl Shared {
             self.follow(command);
         }
         let mut queue = self.queue();
-        queue.kept(until);
-        let mut wakers = Vec::new();
+        let (mut wakers, mut changed) = (Vec::new(), None);
         if let Some(recorder) = &mut queue.recorder {
             wakers = std::mem::take(&mut recorder.waiting);
+            let anew = recorder.anew.as_ref();
+            changed = anew.map(|(_, known)| Arc::clone(known.changed()));
         }
+        queue.kept(until);
         if queue.has_next() {
             wakers.extend(queue.idle.pop());
         }
         drop(queue);
         wakers.into_iter().for_each(Waker::wake);
+        if let Some(changed) = changed {
+            changed.notify_waiters();
+        }
     }
 
     /// Until there is something to write, and somebody waits for it; `None` once there never will

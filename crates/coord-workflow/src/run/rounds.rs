@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::CancellationToken;
-use coord_bus::time::{Instant, timeout};
+use coord_bus::time::Instant;
 
 use super::attempt::{Attempt, first, supervise};
 use super::further::Gate;
@@ -139,14 +139,11 @@ impl Rounds {
             Ok(done) if done > 0 => self.repeat.backoff.delay(done),
             _ => Duration::ZERO,
         };
-        let left = wait.saturating_sub(between(at, self.run.elapsed()));
-        let is_told = match left.is_zero() {
-            true => self.token.is_cancelled(),
-            false => timeout(left, self.token.cancelled()).await.is_ok(),
-        };
-        match is_told {
-            true => Err(AttemptError::Cancelled.into()),
-            false => Ok(()),
+        let left = || wait.saturating_sub(between(at, self.run.elapsed()));
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Err(AttemptError::Cancelled.into()),
+            () = self.run.wait_while(left) => Ok(()),
         }
     }
 }

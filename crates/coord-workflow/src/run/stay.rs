@@ -16,10 +16,14 @@ pub(super) async fn as_long_as_wanted(run: &Arc<Shared>) -> Result<Status, End> 
         return Ok(run.end_of_done());
     };
     run.must_happen(Fact::Up, || Transition::RunUp).await;
-    let mut call = hooks::call(stay, &run.id, Status::Completed);
+    let mut call = hooks::call(stay, run, Status::Completed);
     call.token = run.token.clone();
     let handler = Arc::clone(&stay.handler);
     let work = Caught::new(Box::pin(async move { handler(call).await }));
+    let work = async {
+        run.until_ours().await;
+        work.await
+    };
     let ended = tokio::select! {
         ended = work => ended,
         () = run.suspend.cancelled(), if run.is_durable => {

@@ -12,10 +12,11 @@ use coord_bus::Timestamp;
 use coord_bus::time::{Clock, sleep};
 
 use super::queue::Queue;
-use super::{Shared, between};
+use super::{LONGEST, Shared, between};
 use crate::course::Phase;
 use crate::live_runs::LiveRuns;
 use crate::plan::Plan;
+use crate::shape::Shape;
 
 /// How often that is: so much later than it should a wait may end.
 const COMPARED_EVERY: Duration = Duration::from_secs(60);
@@ -36,7 +37,7 @@ impl Shared {
     /// Where the time of the run is behind this, it leaps. It never goes back.
     fn leap_to(&self, now: Timestamp) {
         let since = Duration::try_from(now.duration_since(self.started_at)).unwrap_or_default();
-        let since = u64::try_from(since.as_nanos()).unwrap_or_default();
+        let since = since.min(LONGEST).as_nanos() as u64;
         let mut queue = self.queue();
         let behind = since.saturating_sub(self.elapsed());
         if behind < LEAP_MIN {
@@ -56,7 +57,7 @@ impl Shared {
     }
 
     /// Waits until nothing is left of what counts by the time of the run.
-    async fn wait_while(&self, left: impl Fn() -> Duration) {
+    pub(super) async fn wait_while(&self, left: impl Fn() -> Duration) {
         let mut leapt = self.watched.leapt.load(Ordering::Relaxed);
         let time = left();
         if time.is_zero() {
@@ -100,7 +101,8 @@ impl Queue {
         // There are none any more once the run has its outcome.
         let steps = plan.steps.iter().zip(self.course.steps()).enumerate();
         let waits = steps.filter(|(_, (planned, record))| {
-            record.phase == Phase::Pausing || planned.wait.is_some()
+            let repeats = matches!(planned.shape, Some(Shape::Repeat { .. }));
+            record.phase == Phase::Pausing || planned.wait.is_some() || repeats
         });
         let waits: Vec<_> = waits.map(|(step, _)| step).collect();
         for step in waits {

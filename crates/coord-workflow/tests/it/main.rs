@@ -42,6 +42,7 @@ mod let_go;
 mod limits;
 mod listing;
 mod listing_long;
+mod lost;
 mod maybe;
 mod model;
 mod named_errors;

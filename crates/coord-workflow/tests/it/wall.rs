@@ -1,14 +1,15 @@
 //! The time of a durable run is that of the clock on the wall, which goes on while the machine sleeps and timers
 //! stand still.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::Timestamp;
 use coord_bus::time::{Instant, ManualClock, sleep};
 use coord_workflow::{
-    AttemptError, Durable, Outcome, Retry, RunId, Status, StepError, StepState, Workflow,
-    WorkflowBuilder,
+    AttemptError, Durable, Outcome, Repeat, Retry, Round, RunId, Status, StepError, StepState,
+    Workflow, WorkflowBuilder,
 };
 
 use crate::durable::Machine;
@@ -91,6 +92,57 @@ async fn another_attempt_is_made_when_the_clock_on_the_wall_says_so() {
     let (outcome, awake) = asleep(&retrying, 2 * HOUR).await;
     assert_eq!(outcome.step("asks").unwrap().attempts, 2);
     assert!(awake <= 2 * MINUTE, "{awake:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_round_begins_when_the_clock_on_the_wall_says_so() {
+    let repeating = built(|workflow| {
+        let step = workflow.step("asks");
+        let step = step.repeat(Repeat::at_most(2).every(HOUR));
+        step.run(async |round: Round<()>| {
+            Ok::<ControlFlow<(), ()>, StepError>(match round.number() {
+                1 => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            })
+        });
+    });
+    let (outcome, awake) = asleep(&repeating, 2 * HOUR).await;
+    assert!(outcome.is_completed());
+    assert!(awake <= 2 * MINUTE, "{awake:?}");
+    // Of half an hour it is not time for it: then the rest is waited for.
+    let (_, awake) = asleep(&repeating, HOUR / 2).await;
+    let rest = HOUR / 2..HOUR / 2 + 2 * MINUTE;
+    assert!(rest.contains(&awake), "{awake:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_where_the_clock_on_the_wall_is_ahead_by_centuries() {
+    let sleeping = built(|workflow| {
+        let slept = workflow.step("cool").sleep(HOUR);
+        workflow.step("cool-again").after(&slept).sleep(HOUR);
+    });
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let machine = Machine {
+        clock: clock.clone(),
+        ..Machine::new()
+    };
+    // To the end of time: before somebody takes the run up, and while it goes on.
+    for is_taken_up in [true, false] {
+        let id = RunId::unique();
+        let process = machine.process();
+        let run = process.start_durable(&sleeping, id.clone(), ()).await;
+        let run = run.unwrap();
+        sleep(SECOND).await;
+        if is_taken_up {
+            drop(process);
+            clock.advance(Duration::MAX);
+            let process = machine.process();
+            let run = process.resume_run(&sleeping, &id).await.unwrap();
+            assert!(run.outcome().await.unwrap().is_completed());
+        } else {
+            assert!(run.outcome().await.unwrap().is_completed());
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
