@@ -121,7 +121,8 @@
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).
 //! - One process at a time drives a run. Who has lost a run to another can append nothing to it, and begins nothing in
 //!   it: no attempt, round or item, no hook, nothing that undoes. Where a process stood still for longer than its
-//!   [lease](DEFAULT_LEASE_TTL) lasts, what is to begin waits until it is known whose the run is. What was under way
+//!   [lease](DEFAULT_LEASE_TTL) lasts, what is to begin waits until it is known whose the run is. (While the machine itself sleeps, no timer goes on that could tell:
+//!   after that a process may still begin something before it renews its lease, at most a third of it later.) What was under way
 //!   goes on until it is told to stop: what steps write to elsewhere refuses it by their
 //!   [fencing token](StepContext::fencing_token).
 //! - Waits between attempts, [sleeps](StepBuilder::sleep), the limits of what only waits and of a run go on by the
