@@ -25,7 +25,7 @@ pub(crate) fn run(profile: &str, runner_arguments: &[OsString]) -> Result<(), St
 
 /// Tests that are skipped add themselves to a list.
 fn tests(profile: &str, runner_arguments: &[OsString], skipped: &Path) -> Result<(), String> {
-    const SKIPPED: &str = "COORD_TESTS_SKIPPED";
+    const SKIPPED: &str = "TESTS_SKIPPED";
     if !nextest_is_installed() {
         println!("test runner: cargo test (cargo-nextest is not installed)");
         return run_command(

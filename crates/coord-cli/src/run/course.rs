@@ -232,8 +232,21 @@ impl Course<'_> {
                 outcome = run.outcome() => break outcome,
                 () = stay.begun.cancelled() => {
                     over.cancel();
-                    if !is_to_end && let Some(service) = self.stay(services, up.take()).await {
-                        self.fail(run, &service);
+                    let staying = async {
+                        match is_to_end {
+                            true => None,
+                            false => self.stay(services, up.take()).await,
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        failed = staying => {
+                            if let Some(service) = &failed {
+                                self.fail(run, service);
+                            }
+                        }
+                        // It is left as it is, and nobody here would write down what becomes of its services.
+                        left = run.outcome() => break left,
                     }
                     // The run is up for as long as they are.
                     let _ = services.shutdown(SERVICES_DEADLINE).await;

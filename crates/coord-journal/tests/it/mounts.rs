@@ -71,7 +71,7 @@ pub(crate) fn skipped(test: &str, why: &str) {
     // Past the harness, which shows what a test prints only where it fails.
     let _ = std::io::stderr().write_all(said.as_bytes());
     // Past cargo-nextest, which does the same: `cargo xtask test` prints them at the end.
-    if let Some(list) = std::env::var_os("COORD_TESTS_SKIPPED") {
+    if let Some(list) = std::env::var_os("TESTS_SKIPPED") {
         let list = OpenOptions::new().append(true).create(true).open(list);
         let _ = list.and_then(|mut list| list.write_all(said.as_bytes()));
     }
