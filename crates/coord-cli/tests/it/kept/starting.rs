@@ -46,6 +46,18 @@ fn starting(round: usize) -> (Folder, String, Running) {
     (folder, run, running)
 }
 
+/// Its watchdog, once that has the name by which it is told from what else was started.
+fn watchdog(running: &Running) -> Option<Pid> {
+    let children = format!("/proc/{0}/task/{0}/children", running.id());
+    let children = fs::read_to_string(children).unwrap();
+    let mut children = children.split_whitespace();
+    children.find_map(|child| {
+        let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        let is_watchdog = name.trim() == "watchdog";
+        is_watchdog.then(|| Pid::from_raw(child.parse().unwrap()).unwrap())
+    })
+}
+
 #[test]
 fn what_it_was_starting_is_killed_with_the_rest() {
     for round in 0..2 * STEPS {
@@ -66,14 +78,7 @@ fn what_it_was_starting_is_killed_with_the_rest() {
 fn where_its_watchdog_is_killed_too_what_it_was_starting_is_ended_before_the_run_goes_on() {
     for round in 0..STEPS {
         let (folder, run, running) = starting(round);
-        let children = format!("/proc/{0}/task/{0}/children", running.id());
-        let children = fs::read_to_string(children).unwrap();
-        let mut children = children.split_whitespace();
-        let watchdog = children.find_map(|child| {
-            let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
-            (name.trim() == "watchdog").then(|| Pid::from_raw(child.parse().unwrap()).unwrap())
-        });
-        let watchdog = watchdog.unwrap();
+        let watchdog = until_some(|| watchdog(&running));
         running.signal(Signal::KILL);
         let _ = kill_process(watchdog, Signal::KILL);
         running.end();
