@@ -1,6 +1,6 @@
 //! What Linux tells of a process in `/proc/PID/stat`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 
 /// More than it is long up to the last of these, whatever the numbers before it are. All of it comes at once.
@@ -29,6 +29,13 @@ impl ProcStat {
         let mut file = File::open(format!("/proc/{process}/stat")).ok()?;
         let read = file.read(&mut stat).ok()?;
         Self::parse(&stat[..read])
+    }
+
+    /// Every process, by its id.
+    pub(crate) fn all() -> impl Iterator<Item = (u32, Self)> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter_map(|process| Some((process, Self::of(process)?)))
     }
 
     /// The id, the program's name in parentheses, the state, the parent, the group, the session, and more. The name may

@@ -531,6 +531,11 @@ fn between(began: u64, ended: u64) -> Duration {
     Duration::from_nanos(ended.saturating_sub(began))
 }
 
+/// In nanoseconds, of which five hundred years are the most that is told.
+pub(crate) fn in_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Writes what happens in a durable run, whose stream is at this version.
 pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, from: Standing) {
     writer::write(run, log, from).await;

@@ -2,7 +2,6 @@
 //! first of a container, or of a system.
 
 use std::convert::Infallible;
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -48,10 +47,7 @@ pub async fn reap_adopted() -> io::Result<Infallible> {
 
 /// The children of this program that have ended, and were not started by it.
 fn adopted(this: u32, own: ProcStat) -> impl Iterator<Item = Pid> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.filter_map(move |entry| {
-        let process = entry.file_name().to_str()?.parse().ok()?;
-        let stat = ProcStat::of(process)?;
+    ProcStat::all().filter_map(move |(process, stat)| {
         let is_started = stat.group == process && stat.session == own.session;
         let is_adopted = stat.is_over && stat.parent == this && !is_started;
         is_adopted.then(|| Pid::from_raw(process.cast_signed()))?

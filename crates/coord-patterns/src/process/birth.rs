@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpid, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, getppid, kill_process_group};
 
 use super::identity::{begun, command_line_of, variable_of};
 use crate::proc_stat::ProcStat;
@@ -57,27 +56,65 @@ pub(super) fn groups_of(marks: &[Mark]) -> HashMap<Pid, Mark> {
     if marks.is_empty() {
         return groups;
     }
-    for process in processes() {
-        let marked = ProcStat::of(process)
-            .filter(|stat| !stat.is_over)
-            .and_then(|stat| {
-                let mark = variable_of(process, VARIABLE)?;
-                let mark = marks.iter().find(|known| known.0.as_bytes() == mark)?;
-                Some((Pid::from_raw(stat.group.cast_signed())?, mark.clone()))
-            });
-        groups.extend(marked);
-    }
+    let living = ProcStat::all().filter(|(_, stat)| !stat.is_over);
+    groups.extend(living.filter_map(|(process, stat)| {
+        let mark = variable_of(process, VARIABLE)?;
+        let mark = marks.iter().find(|known| known.0.as_bytes() == mark)?;
+        Some((Pid::from_raw(stat.group.cast_signed())?, mark.clone()))
+    }));
     groups
 }
 
-/// Kills the processes that have these marks, of a program that was killed and whose command line was this: also those that
-/// have not begun their own programs yet, once they have. Blocks its thread.
-pub(super) fn kill_started(marks: &[Mark], command_line: Option<&[u8]>) {
+/// The program that starts processes, as this one knows it, which it has started, too.
+pub(super) struct Starter {
+    id: Option<Pid>,
+    command_line: Option<Vec<u8>>,
+}
+
+impl Starter {
+    /// The one that has started this.
+    pub(super) fn of_this() -> Self {
+        let id = getppid();
+        Self {
+            id,
+            command_line: id.and_then(|id| command_line_of(id.as_raw_pid().cast_unsigned())),
+        }
+    }
+
+    /// Whether something that it was starting when it was killed has not begun its own program.
+    fn has_any_to_begin(&self) -> bool {
+        // It was killed before that was known.
+        let Some(line) = &self.command_line else {
+            return true;
+        };
+        let parents: Vec<u32> = to_begin(line, |_| true)
+            .map(|(_, stat)| stat.parent)
+            .collect();
+        // Who gets its children gets this, too, and all at once: asked afterwards, so that it is one or the other.
+        let owners = [self.id, getppid()].into_iter().flatten();
+        let mut owners = owners.map(|owner| owner.as_raw_pid().cast_unsigned());
+        owners.any(|owner| parents.contains(&owner))
+    }
+}
+
+/// Processes that have not begun their own programs yet, which are those that still have this command line of who starts
+/// them.
+pub(super) fn to_begin(
+    line: &[u8],
+    is_asked_for: impl Fn(&ProcStat) -> bool,
+) -> impl Iterator<Item = (u32, ProcStat)> {
+    let asked_for = ProcStat::all().filter(move |(_, stat)| is_asked_for(stat));
+    asked_for.filter(move |(process, _)| command_line_of(*process).is_some_and(|of| of == line))
+}
+
+/// Kills the processes that have these marks, of a program that was killed: also those that have not begun their own programs
+/// yet, once they have. Blocks its thread.
+pub(super) fn kill_started(marks: &[Mark], starter: &Starter) {
     let mut left: Vec<Mark> = marks.to_vec();
     for _ in 0..LOOKS {
-        // What has not begun its program has the variables of who starts it, and its command line. Asked before it is
-        // looked for marks, so that what begins meanwhile is found.
-        let is_any_to_begin = command_line.is_none_or(has_command_line);
+        // What has not begun its program has the variables of who starts it. Asked before it is looked for marks, so that
+        // what begins meanwhile is found.
+        let is_any_to_begin = starter.has_any_to_begin();
         for (group, mark) in groups_of(&left) {
             let _ = kill_process_group(group, Signal::KILL);
             left.retain(|other| *other != mark);
@@ -87,14 +124,4 @@ pub(super) fn kill_started(marks: &[Mark], command_line: Option<&[u8]>) {
         }
         thread::park_timeout(PAUSE);
     }
-}
-
-/// Whether a process has this command line.
-fn has_command_line(line: &[u8]) -> bool {
-    processes().any(|process| command_line_of(process).is_some_and(|other| other == line))
-}
-
-fn processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

@@ -3,7 +3,6 @@
 //! A process that is not reaped keeps its id, and with it the id of its group. As long as that is
 //! so, a signal to the group cannot hit another one.
 
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -70,14 +69,10 @@ async fn gone(_: Pid) -> io::Result<()> {
 /// The processes of a group that live; none where the system does not tell.
 pub(super) fn living(group: Pid) -> Vec<Pid> {
     let group = group.as_raw_pid().cast_unsigned();
-    let member = |entry: fs::DirEntry| {
-        let process = entry.file_name().to_str()?.parse().ok()?;
-        let stat = ProcStat::of(process)?;
-        let is_living = !stat.is_over && stat.group == group;
-        is_living.then(|| Pid::from_raw(process.cast_signed()))?
-    };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.filter_map(member).collect()
+    let members = ProcStat::all().filter(|(_, stat)| !stat.is_over && stat.group == group);
+    members
+        .filter_map(|(process, _)| Pid::from_raw(process.cast_signed()))
+        .collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -8,6 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::birth::to_begin;
+use super::identity::command_line_of;
+
 /// How often what is being started is continued until it has begun: it may hear that it is to stop later than
 /// its parent does.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -105,38 +110,19 @@ impl Drop for HeldStarts {
     }
 }
 
-/// Continues the children that have not yet begun their programs, which are those that still have the command line of
-/// this one.
-#[cfg(target_os = "linux")]
+/// Continues the children that have not yet begun their programs.
 fn continue_those_to_begin() {
-    use std::fs;
-
-    use rustix::process::{Pid, Signal, kill_process};
-
-    use crate::proc_stat::ProcStat;
-
     let this = std::process::id();
-    let Ok(line) = fs::read("/proc/self/cmdline") else {
+    let Some(line) = command_line_of(this) else {
         return;
     };
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let is_child = ProcStat::of(process).is_some_and(|stat| stat.parent == this);
-        if is_child
-            && fs::read(entry.path().join("cmdline")).is_ok_and(|of_child| of_child == line)
-            && let Some(pid) = Pid::from_raw(process.cast_signed())
-        {
+    for (process, _) in to_begin(&line, |stat| stat.parent == this) {
+        if let Some(pid) = Pid::from_raw(process.cast_signed()) {
             // One that has ended meanwhile is reaped by who waits for it, so the id is still its own.
             let _ = kill_process(pid, Signal::CONT);
         }
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn continue_those_to_begin() {}
 
 #[cfg(test)]
 mod tests {

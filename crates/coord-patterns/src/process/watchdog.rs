@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{ioctl_fionbio, read, retry_on_intr};
-use rustix::process::{Pid, Signal, getppid, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::birth::{Mark, VARIABLE, kill_started};
+use super::birth::{Mark, Starter, VARIABLE, kill_started};
 use super::groups::Alive;
-use super::identity::{begun, command_line_of};
+use super::identity::begun;
 use super::pipe::CHUNK;
 use super::starts;
 
@@ -138,14 +138,13 @@ impl Watchdog {
             signal(SignalKind::hangup())?,
             signal(SignalKind::quit())?,
         ];
-        let program = getppid().map(|parent| parent.as_raw_pid().cast_unsigned());
-        let command_line = program.and_then(command_line_of);
+        let starter = Starter::of_this();
         let left = left(Orders);
         for group in left.groups {
             // One that has gone meanwhile needs nothing more.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        kill_started(&left.starts, command_line.as_deref());
+        kill_started(&left.starts, &starter);
         Ok(left.is_marked)
     }
 

@@ -119,9 +119,10 @@ impl<T, E> Call<'_, T, E> {
                 }
                 timer.set(None);
             }
-            match error {
-                Some(error) if under_way.is_empty() => return Err(error),
-                _ => {}
+            if let Some(error) = error
+                && under_way.is_empty()
+            {
+                return Err(error);
             }
         }
     }

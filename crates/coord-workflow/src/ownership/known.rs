@@ -10,6 +10,8 @@ use coord_bus::time::Instant;
 use coord_bus::{BoxFuture, Grant, Held, Lease, LeaseError};
 use tokio::sync::Notify;
 
+use crate::run::in_nanos;
+
 /// Until when a grant holds the lease, as far as is known.
 pub(crate) struct Known {
     since: Instant,
@@ -48,11 +50,6 @@ impl Known {
         self.until.fetch_max(until, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
-}
-
-/// In nanoseconds, of which five hundred years are the most that is told.
-fn in_nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A lease of which what is granted is known.

@@ -15,7 +15,7 @@ use tokio::task::unconstrained;
 use super::bounds::Bounds;
 use super::held::Timer;
 use super::limited::Held;
-use super::{Shared, between, child, hooks};
+use super::{Shared, between, child, hooks, in_nanos};
 use crate::context::Start;
 use crate::course::Fact;
 use crate::durable::as_kept;
@@ -505,11 +505,6 @@ pub(super) async fn supervise<T>(
         AttemptError::Cancelled => Attempt::Cancelled,
         why => Attempt::Done(Err(why.into())),
     }
-}
-
-/// In nanoseconds, of which five hundred years are the most that is told.
-fn in_nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How an attempt ended that came to its end by itself.
